@@ -1,17 +1,28 @@
 """The schema of the groups whose options Hydra instantiates: names and types of their keys.
 
 Values and comments are in conf/<group>/<name>.yaml. Hydra refuses a misspelt key or a wrong type
-when it composes the configuration. Options called `custom` have no schema, because users choose
-their keys. Targets are dotted paths, so checking a configuration imports none of them.
+when it composes the configuration; require_ranges() refuses a value out of range. Options called
+`custom` have no schema, because users choose their keys. Targets are dotted paths, so checking a
+configuration imports none of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field, make_dataclass
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_type_hints
 
-from bench.core.checks import MISSING
+from annotated_types import Ge, Gt, Le, Lt
+
+from bench.core.checks import (
+    MISSING,
+    Amount,
+    Count,
+    PositiveAmount,
+    PositiveCount,
+    one_of,
+    require_in_range,
+)
 
 
 def _node(target: str, keys: Mapping[str, Any], *, partial: bool = False) -> type:
@@ -35,6 +46,8 @@ def _node(target: str, keys: Mapping[str, Any], *, partial: bool = False) -> typ
     return make_dataclass(target.rpartition(".")[2], fields)
 
 
+_Dropout = Annotated[float, Ge(0), Lt(1)]
+_Share = Annotated[float, Ge(0), Le(1)]
 _SPLITS = {
     "num_validation_samples": int,
     "split_seed": int,
@@ -95,11 +108,31 @@ NODES: dict[str, dict[str, Any]] = {
         ),
     },
     "model": {
-        "mlp": _node("bench.tasks.models.Mlp", {"width": int, "depth": int, "dropout": float}),
-        "cnn": _node("bench.tasks.models.Cnn", {"width": int, "depth": int}),
+        "mlp": _node(
+            "bench.tasks.models.Mlp", {"width": PositiveCount, "depth": Count, "dropout": _Dropout}
+        ),
+        "cnn": _node(
+            "bench.tasks.models.Cnn",
+            {
+                "width": PositiveCount,
+                "depth": PositiveCount,
+                "growth": PositiveCount,
+                "patch_size": Count,
+                "patch_stride": PositiveCount,
+                "whitening": bool,
+                "early_pooling": bool,
+                "batch_norm_momentum": Annotated[float, Gt(0), Le(1)],
+            },
+        ),
         "torchvision": _node("bench.tasks.models.torchvision_model", {"name": str}),
         "gpt": _node(
-            "bench.tasks.gpt.Gpt", {"width": int, "depth": int, "heads": int, "dropout": float}
+            "bench.tasks.gpt.Gpt",
+            {
+                "width": PositiveCount,
+                "depth": PositiveCount,
+                "heads": PositiveCount,
+                "dropout": _Dropout,
+            },
         ),
         "timm": _node("bench.tasks.optional_models.timm_model", {"name": str}),
         "transformers": _node(
@@ -110,19 +143,26 @@ NODES: dict[str, dict[str, Any]] = {
     "optimizer": {
         "sgd": _node(
             "torch.optim.SGD",
-            {"momentum": float, "nesterov": bool, "weight_decay": float},
+            {"momentum": Annotated[float, Ge(0), Lt(1)], "nesterov": bool, "weight_decay": Amount},
             partial=True,
         ),
-        "adamw": _node("torch.optim.AdamW", {"weight_decay": float, "eps": float}, partial=True),
+        "adamw": _node(
+            "torch.optim.AdamW", {"weight_decay": Amount, "eps": PositiveAmount}, partial=True
+        ),
     },
     "schedule": {
         "constant": _node("bench.tasks.schedules.constant", {}, partial=True),
         "one_cycle": _node(
             "bench.tasks.schedules.one_cycle",
-            {"warmup_frac": float, "div_factor": float, "final_div_factor": float},
+            {
+                "warmup_frac": Annotated[float, Gt(0), Lt(1)],
+                "div_factor": PositiveAmount,
+                "final_div_factor": PositiveAmount,
+                "anneal_strategy": Annotated[str, one_of(("cos", "linear"))],
+            },
             partial=True,
         ),
-        "cosine": _node("bench.tasks.schedules.cosine", {"final_lr_frac": float}, partial=True),
+        "cosine": _node("bench.tasks.schedules.cosine", {"final_lr_frac": _Share}, partial=True),
     },
     "energy_source": {
         "cpu_model": _node(
@@ -200,3 +240,25 @@ NODES: dict[str, dict[str, Any]] = {
         ),
     },
 }
+
+
+def require_ranges(values: Mapping[str, Any]) -> None:
+    """Refuse values of the options above that are out of range; a class of the user has no range.
+
+    Args:
+        values: The resolved configuration of a command. Keys that an option does not have are left
+            to its class.
+
+    Raises:
+        ValueError: A value is out of range; the message names the key and the range.
+    """
+    for group, options in NODES.items():
+        chosen = values.get(group)
+        if not isinstance(chosen, Mapping):
+            continue
+        for node in options.values():
+            if vars(node)["_target_"] != chosen.get("_target_"):
+                continue
+            for name, kind in get_type_hints(node, include_extras=True).items():
+                if name in chosen and hasattr(kind, "__metadata__"):
+                    require_in_range(f"{group}.{name}", chosen[name], kind)

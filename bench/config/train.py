@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
-from annotated_types import MinLen
+from annotated_types import Ge, Lt, MinLen
 
-from bench.config.recipe import Recipe
+from bench.config.nodes import require_ranges
+from bench.config.recipe import DistillConfig, Recipe
 from bench.config.run import RunConfig
 from bench.core.checks import (
     MISSING,
@@ -113,6 +114,7 @@ class TrainConfig(RunConfig):
     precision: Annotated[str, one_of(("32", "bf16-mixed", "16-mixed"))] = "32"
     task: Annotated[str, one_of((*TASK_QUALITIES, MODULE))] = "classification"
     metrics: dict[str, Any] = field(default_factory=dict)
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
     data: Any = MISSING
     model: Any = MISSING
     optimizer: Any = MISSING
@@ -141,6 +143,8 @@ class TrainConfig(RunConfig):
                 f"be a multiple of trainer.devices={self.trainer.devices}"
                 f"{nodes * (self.trainer.num_nodes > 1)}"
             )
+        if self.label_smoothing:
+            _require_smoothing(self)
         if self.task == MODULE:
             _require_module(self)
         else:
@@ -167,6 +171,7 @@ class TrainConfig(RunConfig):
         """
         refuse_contradictions(values, _REPEATED)
         _refuse_ignored_keys(values)
+        require_ranges(values)
         config = super().from_dict(without_key(dict(values), CHOICES), above)
         for name, node in config.metrics.items():
             require_metric_name(name)
@@ -179,6 +184,25 @@ class TrainConfig(RunConfig):
             names = [*TASK_QUALITIES[config.task], *config.metrics]
             require_one_of("target.metric", config.target.metric, names)
         return config
+
+
+def _require_smoothing(config: TrainConfig) -> None:
+    """Refuse label smoothing where it would have no effect.
+
+    Raises:
+        ValueError: The loss has no labels that it could smooth.
+    """
+    reasons = {
+        "regression": "has no labels to smooth",
+        MODULE: "has a loss of its own; smooth its labels in training_step",
+    }
+    key = f"label_smoothing={config.label_smoothing:g}"
+    if config.task in reasons:
+        raise ValueError(f"{key}: task={config.task} {reasons[config.task]}")
+    if isinstance(config.recipe, DistillConfig):
+        raise ValueError(
+            f"{key}: recipe=distill takes the probabilities of the teacher instead; leave it out"
+        )
 
 
 def _require_module(config: TrainConfig) -> None:

@@ -179,8 +179,25 @@ class KeyGroup:
             raise ValueError(_message(error.errors()[0], cls, above)) from error
 
 
+def require_in_range(key: str, value: object, annotation: Any) -> None:
+    """Refuse a value that its annotation does not allow; for values that are in no dataclass.
+
+    Args:
+        key: The key for the error.
+        value: The value.
+        annotation: A type, with its range and choices in `Annotated`.
+
+    Raises:
+        ValueError: The value is wrong; one line with key, value and remedy.
+    """
+    try:
+        _adapter(annotation).validate_python(value)
+    except ValidationError as error:
+        raise ValueError(_message(error.errors()[0], KeyGroup, key)) from error
+
+
 @cache
-def _adapter(group: type) -> TypeAdapter[Any]:
+def _adapter(group: Any) -> TypeAdapter[Any]:
     return TypeAdapter(group)
 
 

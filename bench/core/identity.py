@@ -38,7 +38,25 @@ UNHASHED = (
 )
 # Keys that did not always exist, with the value that runs had before. With this value they are not
 # hashed, so that earlier runs of the same configuration are still repeats.
-ADDED_LATER = {"trainer.num_nodes": 1, "trainer.loop": "lightning", "skew": {}, "beside": {}}
+ADDED_LATER = {
+    "trainer.num_nodes": 1,
+    "trainer.loop": "lightning",
+    "skew": {},
+    "beside": {},
+    "label_smoothing": 0.0,
+}
+# The same for keys of one class: a class of the user may have a key of the same name.
+_ADDED_TO_CLASS: dict[str, dict[str, Any]] = {
+    "bench.tasks.models.Cnn": {
+        "growth": 2,
+        "patch_size": 0,
+        "patch_stride": 1,
+        "whitening": False,
+        "early_pooling": False,
+        "batch_norm_momentum": 0.1,
+    },
+    "bench.tasks.schedules.one_cycle": {"anneal_strategy": "cos"},
+}
 # Keys of a data set that change neither the samples in its splits nor their content.
 SAME_SAMPLES = frozenset(
     (
@@ -88,6 +106,16 @@ def without_copies(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _with_earlier_value(config: Mapping[str, Any]) -> list[str]:
+    """The keys that have the value that runs had before there was such a key."""
+    added = dict(ADDED_LATER)
+    for group, node in config.items():
+        target = node.get("_target_") if isinstance(node, Mapping) else None
+        for name, before in _ADDED_TO_CLASS.get(str(target), {}).items():
+            added[f"{group}.{name}"] = before
+    return [key for key, before in added.items() if value_at(config, key) == before]
+
+
 def config_hash(config: dict[str, Any]) -> str:
     """Hash everything in a configuration that can change a result.
 
@@ -98,8 +126,7 @@ def config_hash(config: dict[str, Any]) -> str:
     Returns:
         12 hex digits.
     """
-    added = [key for key, before in ADDED_LATER.items() if value_at(config, key) == before]
-    for key in (*UNHASHED, *added):
+    for key in (*UNHASHED, *_with_earlier_value(config)):
         config = without_key(config, key)
     # Sorted, because the order of overrides decides the order of keys.
     text = json.dumps(config, sort_keys=True, separators=(",", ":"))

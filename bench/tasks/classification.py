@@ -51,7 +51,7 @@ class Classification(Task):
 
     @override
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(outputs, targets)
+        return cross_entropy(outputs, targets, label_smoothing=self._label_smoothing)
 
     @override
     def predictions(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,7 +99,9 @@ class Labelling(Classification):
 
     @override
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype))
+        # The two classes of a label are: to have it, and not to have it.
+        smoothed = torch.lerp(targets, torch.full_like(targets, 0.5), self._label_smoothing)
+        return binary_cross_entropy_with_logits(outputs, smoothed.to(outputs.dtype))
 
     @override
     def predictions(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

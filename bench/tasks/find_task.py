@@ -20,13 +20,20 @@ _TASKS: dict[str, type[Task]] = {
 }
 
 
-def make_task(name: str, data: Any, metrics: Mapping[str, Any] | None = None) -> Task:
+def make_task(
+    name: str,
+    data: Any,
+    metrics: Mapping[str, Any] | None = None,
+    *,
+    label_smoothing: float = 0.0,
+) -> Task:
     """Make the task of a run.
 
     Args:
         name: Value of the key `task`.
         data: The data after setup().
         metrics: The user's torchmetrics objects by name.
+        label_smoothing: Of the training loss; as in Task.
 
     Raises:
         ValueError: The data is not made for the task, or a metric cannot be used.
@@ -35,7 +42,7 @@ def make_task(name: str, data: Any, metrics: Mapping[str, Any] | None = None) ->
     if kind is Classification and hasattr(data, "num_labels"):
         kind = Labelling
     _require_attributes(kind, data)
-    return kind(data, metrics)
+    return kind(data, metrics, label_smoothing=label_smoothing)
 
 
 def _require_attributes(kind: type[Task], data: Any) -> None:

@@ -46,7 +46,8 @@ class LanguageModelling(Task):
 
     @override
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(outputs.flatten(0, 1), targets.flatten())
+        logits, tokens = outputs.flatten(0, 1), targets.flatten()
+        return cross_entropy(logits, tokens, label_smoothing=self._label_smoothing)
 
     @override
     def predictions(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

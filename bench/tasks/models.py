@@ -8,7 +8,8 @@ as many outputs (n, num_outputs). Weights are drawn at random; nothing is downlo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 from bench.core.checks import require_at_least
 from bench.core.errors import first_line
 from bench.core.suggest import did_you_mean
+from bench.tasks.patches import WhitenedPatches, num_patch_filters
 
 # Stems of torchvision are made for 224 pixels. They would leave too little of an image below this.
 _SMALL_PX = 64
@@ -116,7 +118,11 @@ class Mlp(nn.Sequential):
 
 
 class Cnn(nn.Sequential):
-    """3x3 convolutions, each with batch norm, ReLU and max pooling, then a linear layer."""
+    """3x3 convolutions, each with batch norm, ReLU and max pooling, then a linear layer.
+
+    A layer of patches may come before them. The defaults of its arguments make none, and leave the
+    rest as it is usual.
+    """
 
     def __init__(
         self,
@@ -125,6 +131,12 @@ class Cnn(nn.Sequential):
         *,
         width: int,
         depth: int,
+        growth: int = 2,
+        patch_size: int = 0,
+        patch_stride: int = 1,
+        whitening: bool = False,
+        early_pooling: bool = False,
+        batch_norm_momentum: float = 0.1,
         **others: int,
     ) -> None:
         """Make the layers.
@@ -132,8 +144,15 @@ class Cnn(nn.Sequential):
         Args:
             input_shape: (channels, height, width).
             num_classes: Logits per image, for classes.
-            width: Channels of the first convolution; each one after it has twice as many.
-            depth: Number of convolutions.
+            width: Channels of the first 3x3 convolution.
+            depth: Number of 3x3 convolutions.
+            growth: Each of them has this many times as many channels as the one before.
+            patch_size: Side in pixels of the patches of a first layer; 0 for no such layer.
+            patch_stride: Pixels from one patch to the next.
+            whitening: Whether the filters of the patches are computed (WhitenedPatches), not
+                learned.
+            early_pooling: Whether max pooling comes right after a convolution.
+            batch_norm_momentum: Weight of a batch in the running statistics of batch norm.
             others: num_outputs instead of num_classes.
 
         Raises:
@@ -145,20 +164,42 @@ class Cnn(nn.Sequential):
         require_at_least("model.depth", depth, 1)
         num_channels, *sides = input_shape
         side = min(sides)
+        norm = partial(nn.BatchNorm2d, momentum=batch_norm_momentum)
         layers: list[nn.Module] = []
+        if patch_size:
+            _require_patches(patch_size, side)
+            layers += _patch_layers(num_channels, patch_size, patch_stride, whitening, norm)
+            num_channels = num_patch_filters(num_channels, patch_size)
+            side = (side - patch_size) // patch_stride + 1
         for block in range(depth):
-            num_filters = width * 2**block
-            layers += [
-                nn.Conv2d(num_channels, num_filters, kernel_size=3, padding=1, bias=False),
-                nn.BatchNorm2d(num_filters),
-                nn.ReLU(),
-            ]
-            if side > 1:
-                layers.append(nn.MaxPool2d(2))
-                side //= 2
+            num_filters = width * growth**block
+            convolution = nn.Conv2d(num_channels, num_filters, 3, padding=1, bias=False)
+            pooling = [nn.MaxPool2d(2)] if side > 1 else []
+            activation = [norm(num_filters), nn.ReLU()]
+            parts = [*pooling, *activation] if early_pooling else [*activation, *pooling]
+            layers += [convolution, *parts]
+            side = max(1, side // 2)
             num_channels = num_filters
         head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(num_channels, num_outputs)]
         super().__init__(*layers, *head)
+
+
+def _require_patches(size: int, side: int) -> None:
+    if size > side:
+        raise ValueError(
+            f"model.patch_size={size}: the images have only {side} pixels; use at most {side}"
+        )
+
+
+def _patch_layers(
+    num_channels: int, size: int, stride: int, whitening: bool, norm: Callable[[int], nn.Module]
+) -> list[nn.Module]:
+    """The layer of patches; learned filters need batch norm, and whitened values do not."""
+    if whitening:
+        return [WhitenedPatches(num_channels, size, stride), nn.ReLU()]
+    num_filters = num_patch_filters(num_channels, size)
+    filters = nn.Conv2d(num_channels, num_filters, size, stride, bias=False)
+    return [filters, norm(num_filters), nn.ReLU()]
 
 
 def torchvision_model(

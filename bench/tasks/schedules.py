@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
@@ -18,8 +20,9 @@ def one_cycle(
     warmup_frac: float = 0.3,
     div_factor: float = 25.0,
     final_div_factor: float = 1e4,
+    anneal_strategy: Literal["cos", "linear"] = "cos",
 ) -> LRScheduler | None:
-    """Raise the learning rate to lr and lower it again along two half cosines.
+    """Raise the learning rate to lr and lower it again, along half cosines or straight lines.
 
     Momentum is constant.
 
@@ -30,6 +33,8 @@ def one_cycle(
         warmup_frac: Fraction of the steps in which it rises, in (0, 1).
         div_factor: The first learning rate is lr / div_factor.
         final_div_factor: The last learning rate is lr / div_factor / final_div_factor.
+        anneal_strategy: `cos` for half cosines; `linear` spends less time close to the highest
+            and to the last rate.
 
     Raises:
         ValueError: A value is out of range, or no step is left for the rise.
@@ -44,6 +49,7 @@ def one_cycle(
         pct_start=warmup_frac,
         div_factor=div_factor,
         final_div_factor=final_div_factor,
+        anneal_strategy=anneal_strategy,
         cycle_momentum=False,  # not every optimizer has momentum
     )
 

@@ -41,12 +41,20 @@ class Task(ABC):
     target_word: ClassVar[str] = "targets"
     output_word: ClassVar[str] = "outputs"
 
-    def __init__(self, data: Any, metrics: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        data: Any,
+        metrics: Mapping[str, Any] | None = None,
+        *,
+        label_smoothing: float = 0.0,
+    ) -> None:
         """Take the data.
 
         Args:
             data: Has the attributes of `needs`.
             metrics: The user's torchmetrics objects by name.
+            label_smoothing: The share of each target that the training loss spreads evenly over all
+                classes, in [0, 1); for tasks whose targets are classes or labels.
 
         Raises:
             ValueError: A metric cannot be used.
@@ -55,6 +63,7 @@ class Task(ABC):
         self.samples_per_example = int(getattr(data, "samples_per_example", 1))
         self.input_word = "images" if len(data.input_shape) == 3 else "inputs"
         self._metrics = UserMetrics(metrics or {}, self.own_names())
+        self._label_smoothing = label_smoothing
 
     @property
     def num_train_examples(self) -> int:

@@ -25,6 +25,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy as FabricDDPStrategy
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 
+from bench.compression.processor import half_refusal
 from bench.config.train import TrainConfig
 from bench.tasks.task_module import TaskModule
 from bench.training.fabric_loop import FabricTrainer
@@ -79,6 +80,9 @@ def require_devices(accelerator: str, num_devices: int, precision: str) -> list[
     devices = _find_devices(accelerator, num_devices)
     if precision == "16-mixed" and devices[0].type == "cpu":
         raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")
+    emulated = half_refusal("bf16", devices[0].type) if precision == "bf16-mixed" else None
+    if emulated is not None:
+        raise ValueError(f"precision=bf16-mixed: {emulated}; use precision=32")
     return devices
 
 

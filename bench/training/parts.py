@@ -192,7 +192,8 @@ def task_parts_on(
         ValueError: A part does not exist, or cannot be built from its configuration.
     """
     refuse_hooks(data)
-    task = make_task(config.task, data, instantiate(config.metrics))
+    metrics = instantiate(config.metrics)
+    task = make_task(config.task, data, metrics, label_smoothing=config.label_smoothing)
     _require_reported(config.target.metric, task)
     step_samples = config.batch_size * task.samples_per_example
     every = loop.eval_every_steps(config.target.eval_every_samples, step_samples)

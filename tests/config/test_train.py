@@ -13,6 +13,13 @@ from bench.core.identity import config_hash
 from bench.core.target import TargetConfig
 
 TARGET: dict[str, Any] = {"value": 0.9, "eval_every_samples": 100}
+DISTILL = {
+    "name": "distill",
+    "teacher": "latest",
+    "temperature": 1,
+    "alpha": 0.5,
+    "allow_missed": False,
+}
 
 
 def config(**changes: Any) -> TrainConfig:
@@ -30,6 +37,19 @@ def config(**changes: Any) -> TrainConfig:
         ({"lr_reference_batch_size": 0}, "lr_reference_batch_size=0"),
         ({"seed": -1}, "seed=-1"),
         ({"repeat": -1}, "repeat=-1"),
+        ({"label_smoothing": 1.0}, "label_smoothing=1.0: must be less than 1"),
+        (
+            {"label_smoothing": 0.1, "task": "regression"},
+            "label_smoothing=0.1: task=regression has no labels to smooth",
+        ),
+        (
+            {"label_smoothing": 0.1, "task": "module"},
+            "label_smoothing=0.1: task=module has a loss of its own; smooth",
+        ),
+        (
+            {"label_smoothing": 0.1, "recipe": DISTILL},
+            "label_smoothing=0.1: recipe=distill takes the probabilities of the teacher",
+        ),
         ({"precision": "8"}, "precision=8: must be one of 32, bf16-mixed, 16-mixed"),
         (
             {"precision": "16-mixed", "trainer": TrainerConfig(accelerator="cpu")},
@@ -94,6 +114,19 @@ def test_metrics_of_the_user_are_checked_before_the_run(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         config(metrics=metrics)
+
+
+def test_options_have_ranges_and_classes_of_the_user_have_none() -> None:
+    cnn = {"_target_": "bench.tasks.models.Cnn", "width": 4, "depth": 1}
+    with pytest.raises(ValueError, match=r"model.width=0: must be at least 1"):
+        config(model={**cnn, "width": 0})
+    with pytest.raises(ValueError, match=r"schedule.anneal_strategy=cosine: must be one of cos, l"):
+        config(
+            schedule={"_target_": "bench.tasks.schedules.one_cycle", "anneal_strategy": "cosine"}
+        )
+    # A record from before there were further keys lacks them.
+    assert config(model=cnn).model == cnn
+    config(model={"_target_": "my.Net", "width": 0})
 
 
 @pytest.mark.parametrize("field", ["max_epochs", "max_time_s", "max_energy_j"])
@@ -166,6 +199,17 @@ def test_a_key_that_was_added_later_is_hashed_unless_it_is_as_before() -> None:
         for more in ({}, {"num_nodes": 1}, {"num_nodes": 2})
     )
     assert config_hash(before) == config_hash(one) != config_hash(two)
+
+
+def test_a_key_that_a_class_got_later_is_hashed_unless_it_is_as_before() -> None:
+    cnn, own = {"_target_": "bench.tasks.models.Cnn", "width": 4}, {"_target_": "my.Net"}
+    before, same, other = (
+        {**PLAIN, "model": {**cnn, **more}} for more in ({}, {"growth": 2}, {"growth": 3})
+    )
+    assert config_hash(before) == config_hash(same) != config_hash(other)
+    # A class of the user may have such a key with another default.
+    own_hashes = {config_hash({**PLAIN, "model": {**own, **more}}) for more in ({}, {"growth": 2})}
+    assert len(own_hashes) == 2
 
 
 def test_the_order_of_keys_does_not_change_the_hash() -> None:

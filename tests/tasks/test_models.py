@@ -115,3 +115,51 @@ def test_a_model_without_outputs_for_the_task_is_refused(sizes: dict[str, Any]) 
 def test_a_cnn_without_convolutions_is_refused() -> None:
     with pytest.raises(ValueError, match=r"model.depth=0: must be at least 1"):
         Cnn((1, 8, 8), 10, width=1, depth=0)
+
+
+def kinds(model: nn.Module) -> list[str]:
+    return [type(layer).__name__ for layer in model.children()]
+
+
+def test_a_cnn_is_the_usual_one_by_default() -> None:
+    block = ["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d"]
+    model = Cnn((1, 8, 8), 10, width=4, depth=2)
+    assert kinds(model) == [*block, *block, "AdaptiveAvgPool2d", "Flatten", "Linear"]
+    assert [each.out_channels for each in model if isinstance(each, nn.Conv2d)] == [4, 8]
+    assert {each.momentum for each in model if isinstance(each, nn.BatchNorm2d)} == {0.1}
+
+
+def test_a_cnn_on_whitened_patches() -> None:
+    model = Cnn(
+        *((3, 32, 32), 10),
+        width=5,
+        depth=2,
+        growth=3,
+        patch_size=4,
+        patch_stride=2,
+        whitening=True,
+        early_pooling=True,
+        batch_norm_momentum=0.5,
+    )
+    block = ["Conv2d", "MaxPool2d", "BatchNorm2d", "ReLU"]
+    head = ["AdaptiveAvgPool2d", "Flatten", "Linear"]
+    assert kinds(model) == ["WhitenedPatches", "ReLU", *block, *block, *head]
+    # 2 x 3 channels x 4 x 4 pixels; then 5 channels, and 3 times as many.
+    assert [each.out_channels for each in model if isinstance(each, nn.Conv2d)] == [96, 5, 15]
+    assert {each.momentum for each in model if isinstance(each, nn.BatchNorm2d)} == {0.5}
+    # Patches begin at 0, 2, ..., 28 of 32 pixels.
+    assert model[0](torch.zeros(1, 3, 32, 32)).shape == (1, 96, 15, 15)
+    cross_entropy(model(torch.randn(4, 3, 32, 32)), torch.tensor([0, 1, 2, 3])).backward()  # type: ignore[no-untyped-call]
+    trained = {name for name, each in model.named_parameters() if each.grad is not None}
+    assert trained == {name for name, _ in model.named_parameters() if not name.startswith("0.")}
+
+
+def test_learned_patches_are_normalised() -> None:
+    model = Cnn((1, 8, 8), 10, width=4, depth=1, patch_size=4, patch_stride=4)
+    assert kinds(model)[:3] == ["Conv2d", "BatchNorm2d", "ReLU"]
+    check_trains(Cnn((1, 8, 8), 7, width=4, depth=1, patch_size=4, patch_stride=4), (1, 8, 8))
+
+
+def test_patches_larger_than_an_image_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"model.patch_size=9: .* only 8 pixels; use at most 8"):
+        Cnn((1, 8, 12), 10, width=4, depth=1, patch_size=9)

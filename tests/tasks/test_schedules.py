@@ -41,6 +41,21 @@ def test_one_cycle() -> None:
     assert rates[-1] == pytest.approx(0.1 / 10 / 100)
 
 
+def test_one_cycle_along_straight_lines() -> None:
+    schedule = partial(
+        one_cycle,
+        warmup_frac=0.3,
+        div_factor=10,
+        final_div_factor=100,
+        anneal_strategy="linear",
+    )
+    rates = learning_rates(schedule)
+    # From step 0 at 0.01 to step 29 at 0.1, then to step 99 at 0.0001.
+    assert rates[10] == pytest.approx(0.01 + 0.09 * 10 / 29)
+    assert rates[64] == pytest.approx((0.1 + 0.0001) / 2)
+    assert rates[-1] == pytest.approx(0.0001)
+
+
 def test_cosine() -> None:
     rates = learning_rates(partial(cosine, final_lr_frac=0.2))
     assert rates[0] == pytest.approx(0.1)

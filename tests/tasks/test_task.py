@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -143,3 +144,35 @@ def test_metrics_of_the_user_are_reported_beside_those_of_the_task() -> None:
         assert (values["kappa"], values["accuracy"]) == (0.0, 0.5)
     assert task.directions()["kappa"] == "max"
     assert task.facts().directions["kappa"] == "max"
+
+
+def test_label_smoothing_of_classes_and_tokens() -> None:
+    # Probabilities 1/2, 1/4, 1/4. A smoothing of 0.3 makes the target 0.8, 0.1, 0.1:
+    # 0.8 ln 2 + 0.2 ln 4 = 1.2 ln 2.
+    logits = torch.tensor([2.0, 1.0, 1.0]).log()
+    classes = make_task("classification", data(num_classes=3), label_smoothing=0.3)
+    loss = classes.loss(logits.reshape(1, 3), torch.tensor([0]))
+    assert loss.item() == pytest.approx(1.2 * math.log(2))
+    text = data(vocabulary_size=3, context=2, input_shape=(2,), samples_per_example=2)
+    tokens = make_task("language_modelling", text, label_smoothing=0.3)
+    loss = tokens.loss(logits.expand(1, 2, 3), torch.tensor([[0, 0]]))
+    assert loss.item() == pytest.approx(1.2 * math.log(2))
+
+
+def test_label_smoothing_of_several_labels() -> None:
+    # Probabilities 3/4 and 1/2. A smoothing of 0.4 makes the targets 1 and 0 to 0.8 and 0.2; the
+    # second label costs ln 2 in any case.
+    labels = make_task("classification", data(num_labels=2), label_smoothing=0.4)
+    loss = labels.loss(torch.tensor([[math.log(3), 0.0]]), torch.tensor([[1.0, 0.0]]))
+    first = -0.8 * math.log(0.75) - 0.2 * math.log(0.25)
+    assert loss.item() == pytest.approx((first + math.log(2)) / 2)
+
+
+def test_label_smoothing_changes_no_quality() -> None:
+    values = []
+    for smoothing in (0.0, 0.3):
+        task = make_task("classification", data(num_classes=3), label_smoothing=smoothing)
+        evaluation = task.evaluation("val")
+        evaluation.update(torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([0]))
+        values.append(evaluation.compute())
+    assert values[0] == values[1]

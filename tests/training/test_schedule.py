@@ -3,8 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bench.compression import processor
 from bench.config.train import TrainConfig, TrainerConfig
-from bench.training.loop import build_trainer, eval_every_steps, schedule_steps
+from bench.training.loop import (
+    build_trainer,
+    eval_every_steps,
+    require_devices,
+    schedule_steps,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +47,14 @@ def test_the_trainer_is_alone_whatever_a_launcher_says(
     config = TrainConfig(trainer=TrainerConfig(accelerator="cpu", loop=loop))
     trainer = build_trainer(config, max_steps=1, every=1, logger=None)
     assert (trainer.world_size, trainer.strategy.root_device) == (1, torch.device("cpu"))
+
+
+def test_an_emulated_precision_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processor, "computes_natively", lambda _: True)
+    assert [each.type for each in require_devices("cpu", 1, "bf16-mixed")] == ["cpu"]
+    monkeypatch.setattr(processor, "computes_natively", lambda _: False)
+    assert [each.type for each in require_devices("cpu", 1, "32")] == ["cpu"]
+    with pytest.raises(ValueError, match=r"precision=bf16-mixed: this processor .*precision=32$"):
+        require_devices("cpu", 1, "bf16-mixed")

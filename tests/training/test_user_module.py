@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from bench.compression.processor import computes_natively
 from bench.core.records.run import RunRecord
 from bench.core.store import read_curve
 from tests.cli.planning import plan
@@ -178,7 +179,18 @@ def test_a_given_learning_rate_reaches_the_module(made: Any) -> None:
     assert losses[1] != losses[2]
 
 
-@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        "32",
+        pytest.param(
+            "bf16-mixed",
+            marks=pytest.mark.skipif(
+                not computes_natively("bf16"), reason="this processor has no bfloat16"
+            ),
+        ),
+    ],
+)
 def test_the_users_optimizer_may_come_from_the_configuration(precision: str, made: Any) -> None:
     """As a partial function, which Hydra makes and the module calls."""
     optimizer = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.01}
