@@ -182,11 +182,6 @@ class KeyGroup:
 def require_in_range(key: str, value: object, annotation: Any) -> None:
     """Refuse a value that its annotation does not allow; for values that are in no dataclass.
 
-    Args:
-        key: The key for the error.
-        value: The value.
-        annotation: A type, with its range and choices in `Annotated`.
-
     Raises:
         ValueError: The value is wrong; one line with key, value and remedy.
     """
