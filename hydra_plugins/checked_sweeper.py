@@ -254,7 +254,9 @@ class CheckedSweeper(BasicSweeper):
         planned: list[PlannedJob] = []
         of_planned: list[Mapping[str, Any]] = []
         num_runs = 0
-        with CheckingLine(Console(stderr=True), len(jobs)) as line:
+        assert self.config is not None
+        wanted = bool(self.config.get("progress", True))
+        with CheckingLine(Console(stderr=True), len(jobs), wanted=wanted) as line:
             for index, overrides in enumerate(jobs):
                 values = self._values(planning, job_values, overrides)
                 checked = planning.check(values, overrides)

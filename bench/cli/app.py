@@ -23,8 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.cli.messages import one_line
-from bench.cli.overrides import MULTIRUN
-from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR, open_streams
+from bench.cli.start import CRASHED, INTERRUPTED, MULTIRUN, USAGE_ERROR, open_streams
 from bench.config.beside import BesideConfig
 from bench.config.maintain import (
     DriftConfig,

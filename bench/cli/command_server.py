@@ -23,10 +23,12 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, TextIO
 
+from bench.cli.ahead import preloaded_modules
 from bench.cli.start import CRASHED, INTERRUPTED
 from bench.core.environment import settle_environment
 from bench.launch.command_client import PROTOCOL
-from bench.launch.isolation import ForkServer, NotStarted
+from bench.launch.isolation import ForkServer
+from bench.launch.server import NotStarted
 from bench.launch.stopping import interrupt_on_signals
 
 # The commands that can be served, with the module of their jobs, which the fork server imports.
@@ -45,7 +47,7 @@ def main() -> int:
         raise SystemExit(
             "this system has no process descriptors, with which fork servers are renewed"
         )
-    server = ForkServer(preload=[JOBS[module]])
+    server = ForkServer(preload=preloaded_modules(JOBS[module]))
     with _settled():
         server.renew()
     command = importlib.import_module(module).main

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from bench.cli.ahead import preloaded_modules
 from bench.cli.overrides import Planned
 from bench.cli.terminal import ProgressLine, RunCounter, say
 from bench.core.lock import lock_path, measuring_lock
@@ -33,11 +34,7 @@ class FreshProcesses:
             num_runs: Number of runs of the whole command.
             shows_progress: Whether to show how a run progresses, if there is a terminal.
         """
-        # By name, because these are built upon this package.
-        module = target.partition(":")[0]
-        self._server = ForkServer(
-            preload=["bench.runs.preload_first", module, "bench.runs.preload_last"]
-        )
+        self._server = ForkServer(preload=preloaded_modules(target))
         self._target = target
         self._console = console
         self._counter = counter
@@ -71,12 +68,16 @@ class FreshProcesses:
 
     def _start(self, job: Job, lock: int | None) -> Ending:
         self._counter.start()
+        wanted = bool(job.config["progress"]) and self._shows_progress
+        is_first = self._counter.num_made == 0
+        if is_first and wanted and not self._console.is_terminal:
+            say(self._console, f"{job.title}: importing the libraries")
         line = ProgressLine(
             self._console,
             job.title,
             lambda: self._counter.time_left(self._num_runs),
-            wanted=bool(job.config["progress"]) and self._shows_progress,
-            is_first=self._counter.num_made == 0,
+            wanted=wanted,
+            is_first=is_first,
         )
         log = job.folder / "log.txt"
         with line:

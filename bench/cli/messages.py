@@ -11,7 +11,8 @@ from hydra.errors import HydraException, InstantiationException, OverrideParseEx
 
 from bench.cli.conf_files import no_such_option
 from bench.cli.help import CommandDocs, command_docs, keys_of_options
-from bench.cli.overrides import MULTIRUN, how_to_quote, parses, quote_for_shell, quote_value
+from bench.cli.overrides import how_to_quote, parses, quote_for_shell, quote_value
+from bench.cli.start import MULTIRUN
 from bench.core.printable import printable
 from bench.core.suggest import did_you_mean
 

@@ -22,9 +22,6 @@ from bench.core.identity import CHOICES
 from bench.core.printable import printable
 from bench.launch.needs import Need
 
-# The flags that make Hydra sweep.
-MULTIRUN = frozenset(("-m", "--multirun"))
-
 
 def key_of(override: str) -> str:
     """The dotted key or the group of an override, without `+`, `~` and its package."""

@@ -18,6 +18,9 @@ USAGE_ERROR = 2
 CRASHED = 5  # not Python's 1, which means a regression if the command is a gate
 INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
+# The flags that make Hydra sweep.
+MULTIRUN = frozenset(("-m", "--multirun"))
+
 
 def start(main: Callable[[], int]) -> NoReturn:
     """Run the main function of a command and exit with its code.

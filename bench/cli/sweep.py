@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -32,17 +33,21 @@ FOUND = 1
 RUN_FAILED = 5
 
 
-def run_command(command: Command) -> int:
+def run_command(name: str, load: Callable[[], Command]) -> int:
     """Make the runs that the command line asks for, print their tables, and return the exit code.
 
     Whatever the launcher of Hydra does, what was measured is gathered and reported.
+
+    Args:
+        name: The name of the command.
+        load: Imports its parts. They are slow to import, and a wrong key needs none of them.
     """
     nodes = Nodes(os.environ)  # before the variables of a launcher are removed
     settle_environment()
     MULTIRUN.clear()
-    worker = Worker(command, nodes)
+    worker = Worker(load, nodes)
     code = run_app(
-        command.name, worker.run_job, on_signal=lambda number: stop_jobs(MULTIRUN.folder, number)
+        name, worker.run_job, on_signal=lambda number: stop_jobs(MULTIRUN.folder, number)
     )
     return _Report(worker).finish(code)
 

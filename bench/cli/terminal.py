@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn, TextColumn
 from rich.table import Column
 from rich.text import Text
+from typing_extensions import override
 
 from bench.core.printable import printable
 from bench.launch.job import Progress as Message
@@ -90,9 +91,8 @@ _LEAST_TITLE = 12  # characters: `run 15 of 16`
 # The part of a dotted key before its last name.
 _GROUP = re.compile(r"\b[\w.]+\.(?=\w+=)")
 _MINUTE_S, _HOUR_S = 60.0, 3600.0
-# The checks are reported at most this often; in a log, only if they take long.
+# The progress of the checks is reported at most this often.
 _PATIENCE_S = 1.0
-_LOG_PATIENCE_S = 10.0
 
 
 class RunCounter:
@@ -235,36 +235,46 @@ class ProgressLine(Line):
 
 
 class CheckingLine(Line):
-    """Shows how many jobs have been checked, as a context manager; a log gets one line."""
+    """Shows how many jobs have been checked, as a context manager; a log gets one line.
+
+    It is the first thing that a sweep shows.
+    """
 
     def __init__(
-        self, console: Console, num_jobs: int, *, clock: Callable[[], float] = time.monotonic
+        self,
+        console: Console,
+        num_jobs: int,
+        *,
+        wanted: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Show nothing yet.
 
         Args:
             console: The console to draw on.
             num_jobs: Number of jobs of the sweep.
+            wanted: Whether to show the line.
             clock: Returns monotonic seconds.
         """
-        super().__init__(console, TextColumn("{task.description}"), shown=console.is_terminal)
+        shown = wanted and console.is_terminal
+        super().__init__(console, TextColumn("{task.description}"), shown=shown)
         self._console = console
-        self._num_jobs = num_jobs
+        self._in_log = wanted and not console.is_terminal
+        self._text = f"checking {num_jobs} job{'s' * (num_jobs != 1)}"
         self._clock = clock
         self._shown_s = clock()
-        self._has_shown = False
-        self._task = self._bar.add_task("", visible=False)
+        self._task = self._bar.add_task(self._text)
+
+    @override
+    def __enter__(self) -> Self:
+        if self._in_log:
+            say(self._console, self._text)
+        return super().__enter__()
 
     def show(self, num: int) -> None:
         """Show that this number of jobs has been checked, if it is time to."""
         now_s = self._clock()
-        patience_s = _PATIENCE_S if self._console.is_terminal else _LOG_PATIENCE_S
-        if now_s - self._shown_s < patience_s:
-            return
-        self._shown_s = now_s
-        if self._console.is_terminal:
-            text = f"checking {self._num_jobs} jobs: {num} done"
-            self._bar.update(self._task, description=text, visible=True, refresh=True)
-        elif not self._has_shown:
-            say(self._console, f"checking {self._num_jobs} jobs")
-        self._has_shown = True
+        if now_s - self._shown_s >= _PATIENCE_S:
+            self._shown_s = now_s
+            text = f"{self._text}: {num} done"
+            self._bar.update(self._task, description=text, refresh=True)

@@ -6,7 +6,7 @@ The command reads these notes and the run folders: what a launcher returns is no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -42,8 +42,9 @@ from bench.core.store import (
     write_record,
 )
 from bench.core.sweep_folder import JobNote, JobRun, LostJob, Process, RunKey, SweepFolder
-from bench.launch.isolation import Ending, NotStarted
+from bench.launch.isolation import Ending
 from bench.launch.job import Job, unreadable_record
+from bench.launch.server import NotStarted
 from bench.launch.stopping import Stopped, delay_signals
 from bench.launch.team import Nodes
 
@@ -52,23 +53,21 @@ class Worker:
     """Makes the runs of jobs; Hydra's launchers may pickle it for another process.
 
     Attributes:
-        command: The command.
         notes: What this process has noted of the jobs that it made, by their numbers.
         records: The records of the runs that this process made or found, by their folders.
         lost: What the launcher knows of jobs that ended without a word, by their numbers.
         nodes: The part of this process in a training over several nodes.
     """
 
-    def __init__(self, command: Command, nodes: Nodes | None = None) -> None:
-        """Make nothing yet."""
-        self.command = command
+    def __init__(self, load: Callable[[], Command], nodes: Nodes | None = None) -> None:
+        """Make nothing yet; `load` imports the parts of the command when they are asked for."""
+        self._load = load
         self.nodes = nodes or Nodes({})
         self.notes: dict[int, JobNote] = {}
         self.records: dict[str, RunRecord] = {}
         self.lost: dict[int, LostJob] = {}
         self._multirun = MULTIRUN
-        # Whether this is a copy of the command's worker, in a process that a launcher has started.
-        self._is_copy = False
+        self._is_copy = False  # of the command's worker, in a process that a launcher has started
 
     def __getstate__(self) -> tuple[Command, Multirun]:
         return self.command, self._multirun.for_workers()
@@ -76,9 +75,14 @@ class Worker:
     def __setstate__(self, state: tuple[Command, Multirun]) -> None:
         register()  # before a launcher composes the configuration of the job
         command, multirun = state
-        Worker.__init__(self, command)
+        Worker.__init__(self, lambda: command)
         self._multirun = multirun
         self._is_copy = True
+
+    @cached_property
+    def command(self) -> Command:
+        """The command."""
+        return self._load()
 
     @cached_property
     def console(self) -> Console:
@@ -87,20 +91,19 @@ class Worker:
 
     @cached_property
     def counter(self) -> RunCounter:
-        """Counts the runs that this process makes, after those that were found."""
+        """Counts the runs of this process."""
         counter = RunCounter(self.console)
         counter.skip_to(self._multirun.num_found)
         return counter
 
     @cached_property
     def _processes(self) -> FreshProcesses:
-        # A process that a launcher has started writes into a log: it shows no line of progress.
         return FreshProcesses(
             self.command.job,
             self.console,
             self.counter,
             num_runs=self._multirun.num_runs,
-            shows_progress=not self._is_copy,
+            shows_progress=not self._is_copy,  # which writes into the log of a launcher
         )
 
     @cached_property
@@ -127,8 +130,7 @@ class Worker:
             return None
         with as_command(self._multirun):
             self.counter.skip_to(self._multirun.num_found + num)
-            # A launcher would take an exception for a loss, but everything is recorded.
-            with suppress(Stopped):
+            with suppress(Stopped):  # a launcher would take it for a loss, but all is recorded
                 self._make_job(num, list(hydra.overrides.task), config)
         return self._objective(num, config)
 
@@ -214,8 +216,7 @@ class Worker:
                 if not self._is_copy:
                     note_launch(run_folder, identity, overrides, sweep_id())
         except StoreError as error:
-            # After other runs succeeded, the folder was lost (a full disk, say): that is a failure.
-            # Before the first one, it is a wrong value of results=.
+            # Before the first run it is a wrong value of results=, later a failure (a full disk).
             self._note_error(num, str(error), failed=bool(self.records))
             return
         self._add(num, replace(run, folder=str(run_folder)))

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-
-from pandas import DataFrame, Series
+from typing import TYPE_CHECKING
 
 from bench.core.identity import CHOICES, UNHASHED
+
+if TYPE_CHECKING:  # the gate imports this module before it knows that it has work to do
+    from pandas import DataFrame, Series
 
 PREFIX = "config."
 # Keys that name which part was chosen, the one that a user knows first: what follows from them is
@@ -31,6 +33,8 @@ def texts_of(runs: DataFrame, keys: Sequence[str]) -> Series:
         runs: With a column per key.
         keys: Of differing_keys.
     """
+    from pandas import Series
+
     parts: dict[str, Series] = {}
     for key in keys:
         known, values = key_of(key), _values(runs, key)
@@ -58,6 +62,8 @@ def part_names(runs: DataFrame, group: str) -> Series:
         runs: With a column per key, and `config.choices.<group>` where records have it.
         group: Such as `model`.
     """
+    from pandas import Series
+
     names = Series(None, index=runs.index, dtype=object)
     for leaf in _NAMING:
         column = f"{PREFIX}{group}.{leaf}"
@@ -73,6 +79,8 @@ def _chosen(runs: DataFrame, group: str, column: str) -> Series:
     Older records do not store options. They get the option that other runs have for the same class,
     because they are repeats of those.
     """
+    from pandas import DataFrame
+
     texts, option = _texts(runs[column]), f"{PREFIX}{CHOICES}.{group}"
     if option not in runs:
         return texts

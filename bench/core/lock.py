@@ -149,6 +149,20 @@ def holder_of(path: Path) -> str:
     return f"process {pid} of {_user_name(facts.st_uid)}"
 
 
+def is_free(path: Path) -> bool:
+    """Whether nobody holds the lock at this moment; False if it cannot be used."""
+    try:
+        file = _open_shared(path)
+    except LockError:
+        return False
+    try:
+        return _flock(file, path, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except LockError:
+        return False
+    finally:
+        os.close(file)
+
+
 def require_lock(path: Path) -> None:
     """Refuse a lock that cannot be used, before anything waits for it.
 

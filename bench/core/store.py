@@ -33,7 +33,6 @@ from bench.core.files import (
 )
 from bench.core.json_lines import LineWriter, read_lines, refuse_impossible
 from bench.core.maintenance_files import read_events, read_windows
-from bench.core.maintenance_summary import summarise
 from bench.core.outcome import outcome_record
 from bench.core.printable import printable
 from bench.core.records.curve import CurveRow
@@ -222,6 +221,8 @@ def _interrupted(folder: Path) -> RunRecord:
     rows = read_windows(folder)
     if not rows:
         return record
+    from bench.core.maintenance_summary import summarise  # imports numpy, which few records need
+
     return replace(record, maintenance=summarise(config, rows, read_events(folder)))
 
 

@@ -12,12 +12,10 @@ import multiprocessing
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -25,17 +23,11 @@ from types import ModuleType
 from typing import Any
 
 from bench.launch.child import GRACE_S, Inherited, begin_job, report_parent
-from bench.launch.stopping import ignore_signals, signal_name, signal_of
+from bench.launch.server import NotStarted, server_modules, start_server
+from bench.launch.stopping import signal_name, signal_of
 
 # multiprocessing reports this exit code if the server is gone and the real one is unknown.
 _EXIT_UNKNOWN = 255
-# A socket's path has at most 108 bytes, which also have to hold the name of a folder in TMPDIR.
-_LONGEST_TMPDIR = 60
-_SHORT_TMPDIR = "/tmp"
-
-
-class NotStarted(Exception):  # noqa: N818 -- says what happened to the job
-    """The job's process could not be started; one line with the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +50,16 @@ class ForkServer:
         """
         self._context = multiprocessing.get_context("forkserver")
         if preload:
-            self._context.set_forkserver_preload(list(preload))
+            self._context.set_forkserver_preload(server_modules(preload))
         self._server: int | None = None  # its process descriptor
+
+    def begin_imports(self) -> None:
+        """Start the server, which imports its modules while this process does something else.
+
+        If it cannot be started, the first job gets the reason.
+        """
+        with suppress(NotStarted):
+            start_server()
 
     def run(
         self,
@@ -124,8 +124,7 @@ class ForkServer:
                 return
             os.close(self._server)
             self._server = None
-        _choose_socket_folder()
-        _start_server()
+        start_server()
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(target=report_parent, args=(sender,))
         try:
@@ -200,40 +199,6 @@ def _accompany(
     finally:
         if ended is not None:
             os.close(ended)
-
-
-def _choose_socket_folder() -> None:
-    """Make multiprocessing put the server's socket in /tmp if the path of TMPDIR is too long.
-
-    Raises:
-        NotStarted: No folder can be made there.
-    """
-    before = tempfile.tempdir
-    try:
-        if len(tempfile.gettempdir()) > _LONGEST_TMPDIR:
-            tempfile.tempdir = _SHORT_TMPDIR
-        util.get_temp_dir()  # creates the folder, and returns the same one from now on
-    except OSError as error:
-        raise NotStarted(
-            f"TMPDIR={tempfile.gettempdir()}: no folder can be made there ({error.strerror})"
-        ) from error
-    finally:
-        tempfile.tempdir = before
-
-
-def _start_server() -> None:
-    """Start the server so that it ignores the signals of a terminal or batch system.
-
-    A closed terminal and `docker stop` send signals to all processes. Without its server, this
-    process could not see how a job ends that is still writing its record. A new process inherits
-    ignored signals, so the server is safe even while it imports its modules.
-    """
-    with ignore_signals():
-        try:
-            forkserver.ensure_running()
-        except OSError as error:
-            reason = error.strerror or error
-            raise NotStarted(f"its fork server could not be started: {reason}") from error
 
 
 def _watch(pid: int | None) -> int | None:

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.core.files import last_lines
-from bench.launch.isolation import ForkServer, NotStarted
+from bench.launch.isolation import ForkServer
+from bench.launch.server import NotStarted
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from typing import Any
 from bench.core.host import host_facts
 from bench.core.store import identity_of
 from bench.launch.child import Inherited
-from bench.launch.isolation import Ending, ForkServer, NotStarted
+from bench.launch.isolation import Ending, ForkServer
 from bench.launch.job import Job, Team
 from bench.launch.link import NodeFailed, call_first_node, listen
 from bench.launch.place import Place, require_place
+from bench.launch.server import NotStarted
 
 # A run folder that node 0 has made may show up this much later on another node.
 _SHARED_S = 60.0

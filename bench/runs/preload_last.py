@@ -1,13 +1,11 @@
 """Imported last by the fork server of a command: does what all of its jobs would repeat.
 
-Jobs find the parts that configurations name imported, and what they inherit is left out of their
-garbage collections, each of which would look at half a million objects of libraries.
+Jobs find the parts that configurations name imported.
 """
 
 from __future__ import annotations
 
 import atexit
-import gc
 import os
 
 import bench.measure.meters.cpu_model
@@ -30,6 +28,4 @@ def _end_at_once() -> None:
 
 
 LOOKING_UP.join()  # a process with a single thread can be forked safely
-gc.collect()
-gc.freeze()
 atexit.register(_end_at_once)

@@ -50,7 +50,8 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
 
 def main() -> int:
     """Run it; the exit code."""
-    return run_command(replace(scripted(plan_training), job="tests.cli.costed:run"))
+    command = replace(scripted(plan_training), job="tests.cli.costed:run")
+    return run_command("train", lambda: command)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def scripted(plan: Callable[[DictConfig], Sequence[Planned]]) -> Command:
 
 def main() -> int:
     """Run it; the exit code."""
-    return run_command(scripted(plan_training))
+    return run_command("train", lambda: scripted(plan_training))
 
 
 if __name__ == "__main__":

@@ -192,8 +192,8 @@ def test_the_fork_server_imports_what_the_command_would_let_it_import(
 ) -> None:
     asked: list[Command] = []
 
-    def note(command: Command) -> int:
-        asked.append(command)
+    def note(_: str, load: Callable[[], Command]) -> int:
+        asked.append(load())
         return 0
 
     monkeypatch.setattr("bench.cli.sweep.run_command", note)

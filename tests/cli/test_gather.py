@@ -51,7 +51,7 @@ class Sweep:
         self.multirun = Multirun(
             folder=self.folder.path, num_runs=num_jobs, plan=plan, order=[j.overrides for j in jobs]
         )
-        self.worker = Worker(scripted(lambda _: []))
+        self.worker = Worker(lambda: scripted(lambda _: []))
         self.now_s = 0.0
         self.on_sleep: Callable[[], None] = lambda: None
         self.states = SlurmStates()

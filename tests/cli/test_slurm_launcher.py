@@ -58,7 +58,7 @@ class Launch:
 
     def __init__(self, folder: Path, **keys: Any) -> None:
         self.sweep = SweepFolder(folder)
-        self.worker = Worker(scripted(lambda _: []))
+        self.worker = Worker(lambda: scripted(lambda _: []))
         self.printed = io.StringIO()
         self.worker.console = Console(file=self.printed, width=200)
         register()

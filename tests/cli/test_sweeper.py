@@ -31,17 +31,21 @@ def said(console: Console) -> str:
 
 
 class TestCheckingLine:
-    def _after(self, *times_s: float, terminal: bool) -> str:
+    def _after(self, *times_s: float, terminal: bool, wanted: bool = True) -> str:
         clock = iter([0.0, *times_s])
         console = Console(file=io.StringIO(), force_terminal=terminal, width=60)
-        with CheckingLine(console, 10_000, clock=lambda: next(clock)) as line:
+        with CheckingLine(console, 10_000, wanted=wanted, clock=lambda: next(clock)) as line:
             for num in range(len(times_s)):
                 line.show(num + 1)
         return said(console)
 
-    def test_short_checks_print_nothing(self) -> None:
-        assert "checking" not in self._after(0.5, 0.9, terminal=True)
-        assert self._after(0.5, 9.0, terminal=False) == ""
+    def test_the_line_is_there_before_the_first_job_is_checked(self) -> None:
+        assert "checking 10000 jobs" in self._after(terminal=True)
+        assert self._after(terminal=False) == "checking 10000 jobs\n"
+
+    def test_nothing_is_shown_without_progress(self) -> None:
+        assert self._after(0.5, 1.5, terminal=False, wanted=False) == ""
+        assert "checking" not in self._after(0.5, 1.5, terminal=True, wanted=False)
 
     def test_a_log_gets_one_line(self) -> None:
         assert self._after(0.5, 11.0, 30.0, terminal=False) == "checking 10000 jobs\n"

@@ -17,6 +17,7 @@ from bench.core.lock import (
     UNKNOWN,
     LockError,
     holder_of,
+    is_free,
     lock_path,
     measuring_lock,
     require_lock,
@@ -61,8 +62,10 @@ def test_a_second_process_waits_and_names_the_holder(tmp_path: Path) -> None:
             assert first.is_alive()
             release.set()
 
+        assert not is_free(path)
         with measuring_lock(path, "the second run", on_wait):
             assert waited_for == ["the first run"]
+    assert is_free(path)
 
 
 def test_a_dead_holder_does_not_keep_the_lock(tmp_path: Path) -> None:

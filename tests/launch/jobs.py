@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -30,6 +31,10 @@ def talk(argument: Any, send: Send, launched_s: float) -> None:
 
 def compare_with_the_import(argument: Any, send: Send, launched_s: float) -> None:
     send((launched_s, IMPORTED_S))
+
+
+def tell_settings(argument: Any, send: Send, launched_s: float) -> None:
+    send((gc.isenabled(), gc.get_freeze_count(), list(os.environ)))
 
 
 def tell_main_module(argument: Any, send: Send, launched_s: float) -> None:

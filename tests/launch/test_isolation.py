@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from bench.core.lock import measuring_lock
-from bench.launch.isolation import Ending, ForkServer, NotStarted
+from bench.launch.isolation import Ending, ForkServer
+from bench.launch.server import COMMAND_PID, NotStarted
 from bench.launch.stopping import Stopped
 from tests.fork_server import own_fork_server
 
@@ -64,6 +65,43 @@ def test_imports_are_paid_before_the_first_job_is_launched(tmp_path: Path) -> No
     )
     launched_s, imported_s = map(float, answer.stdout.strip("()\n").split(", "))
     assert imported_s < launched_s
+
+
+def test_a_server_does_not_outlive_a_command_that_is_killed_during_the_imports(
+    tmp_path: Path,
+) -> None:
+    """It notices by itself only after them, which may be seconds later."""
+    script = (
+        "import sys; from multiprocessing import forkserver\n"
+        "from bench.launch.isolation import ForkServer\n"
+        "ForkServer(preload=['tests.launch.never_imported']).begin_imports()\n"
+        "print(forkserver._forkserver._forkserver_pid, flush=True); sys.stdin.read()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert command.stdout is not None
+    server = psutil.Process(int(command.stdout.readline()))
+    assert server.is_running()
+    command.kill()
+    command.communicate()
+    server.wait(timeout=60)
+
+
+def test_a_job_collects_garbage_and_knows_nothing_of_the_servers_settings(
+    server: ForkServer, tmp_path: Path
+) -> None:
+    [(enabled, num_frozen, variables)] = run(server, "tell_settings", None, tmp_path / "log")[1]
+    assert enabled
+    assert num_frozen > 1000  # the modules that the server has imported
+    assert COMMAND_PID not in variables
+    assert COMMAND_PID not in os.environ
 
 
 class _LokyContext(ForkServerContext):

@@ -15,7 +15,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.cli.overrides import MULTIRUN, quote_value
+from bench.cli.overrides import quote_value
+from bench.cli.start import MULTIRUN
 from bench.cli.terminal import safe_line
 from bench.config.gate import OUTPUTS, JudgeConfig
 from bench.config.serve import ServeConfig

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-from pandas import DataFrame
+from typing import TYPE_CHECKING, Any
 
 from bench.core.differing import PREFIX, differing_keys, key_of, texts_of
 from bench.core.flat import flat
 from bench.gate.model import GateRun
 from bench.gate.sides.facts import part_name
 from bench.gate.sides.side import Configuration, Side, configuration_of
+
+if TYPE_CHECKING:  # slow to import, and not needed to refuse a wrong key
+    from pandas import DataFrame
 
 Groups = Mapping[Configuration, list[GateRun]]
 
@@ -69,6 +70,8 @@ def _as_written(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[s
 
 
 def _frame(runs: Sequence[GateRun]) -> DataFrame:
+    from pandas import DataFrame
+
     # Older records hold no choices: then all runs go by their classes.
     known = all(run.choices for run in runs)
     configs = [_as_written(run.config, run.choices if known else {}) for run in runs]
