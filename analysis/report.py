@@ -7,6 +7,7 @@ run could be read, 5 for a defect in one part: it is listed, and the rest is wri
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from functools import partial
@@ -32,6 +33,7 @@ def _report(plain: dict[str, object], *, wants_traceback: bool) -> int:
     require_figures(config.figures or [])
     from analysis.load.runs import load_runs  # imports pandas, so only once keys are checked
 
+    gc.freeze()  # what was imported stays, and need not be looked at while runs are read
     loaded = load_runs(config.results)
     from analysis.page.produce import report  # imports the plotting libraries
 

@@ -1,11 +1,13 @@
 """What loading many runs costs: `python -m benchmarks.analysis_scale [--runs 100 1000 10000]`.
 
 Makes that many synthetic run folders, with curves and telemetry. A fresh process then loads them,
-cold (the records out of the page cache) and warm. After that come the tables and the whole report.
+cold (the records out of the page cache) and warm. After that come the tables, the whole report, and
+the command as a user runs it, imports included; `--against FOLDER` runs that of another checkout in
+turn with it, and prints the ratio of the medians.
 
-Time excludes imports. Memory is the peak of the process, less what it held after its imports. The
-goal is 10 s cold for 10,000 runs: above it, loading would need a cache. Run it on an idle machine;
-making 10,000 folders takes a minute and 2 GB.
+Other times exclude imports. Memory is the peak of the process, less what it held after its imports.
+The goal is 10 s cold for 10,000 runs: above it, loading would need a cache. Run it on an idle
+machine; making 10,000 folders takes a minute and 2 GB.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -38,6 +41,7 @@ from tests.analysis.made import Made, make_sweep
 
 TARGET_COLD_S, TARGET_RUNS = 10.0, 10_000
 SIZES = (100, 1000, 10_000)
+HERE = Path(__file__).resolve().parents[1]
 # 2 models x 5 batch sizes x 2 learning rates; seeds fill up to the number of runs.
 MODELS, BATCH_SIZES, LRS = ("Mlp", "Cnn"), (16, 32, 64, 128, 256), (0.01, 0.1)
 
@@ -50,6 +54,15 @@ class Cost:
     step: str
     elapsed_s: float
     memory_mb: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Times of the whole command of one checkout, one for each round."""
+
+    num_runs: int
+    tree: str
+    elapsed_s: list[float]
 
 
 def load(results: Path) -> None:
@@ -99,6 +112,39 @@ def in_child(step: str, results: Path, num_runs: int, name: str) -> Cost:
     return Cost(num_runs=num_runs, step=name, **json.loads(done.stdout))
 
 
+def commands(results: Path, num_runs: int, trees: Sequence[Path], rounds: int) -> list[Command]:
+    """Run the command of each checkout in turn, in several rounds."""
+    times: dict[Path, list[float]] = {tree: [] for tree in trees}
+    for _ in range(rounds):
+        for tree in trees:
+            times[tree].append(command_s(results, tree))
+    return [Command(num_runs=num_runs, tree=str(tree), elapsed_s=times[tree]) for tree in trees]
+
+
+def command_s(results: Path, tree: Path) -> float:
+    """Time `python -m analysis.report` of a checkout in a fresh process."""
+    with tempfile.TemporaryDirectory() as out:
+        words = [sys.executable, "-m", "analysis.report", f"results={results}", f"out={out}"]
+        environment = {**os.environ, "PYTHONPATH": str(tree)}
+        started = time.perf_counter()
+        subprocess.run(words, check=True, capture_output=True, cwd=tree, env=environment)
+        return time.perf_counter() - started
+
+
+def commands_words(measured: Sequence[Command]) -> list[str]:
+    """Say what the commands took: ours is the first of each number of runs, then the ratio."""
+    lines, ours_s = [], float("nan")
+    for one in measured:
+        median_s = statistics.median(one.elapsed_s)
+        words = f"{one.num_runs} runs: the whole command in {one.tree}: {median_s:.3g} s"
+        if one.tree == str(HERE):
+            ours_s = median_s
+        else:
+            words += f"; this checkout takes {ours_s / median_s:.2f} times that"
+        lines.append(words)
+    return lines
+
+
 def make(results: Path, num_runs: int) -> list[Path]:
     """Make runs, in whole configurations; every tenth misses, fails or is not comparable."""
     num_configurations = len(MODELS) * len(BATCH_SIZES) * len(LRS)
@@ -126,11 +172,8 @@ def forget(folders: Sequence[Path]) -> None:
             os.close(file)
 
 
-def costs_of(num_runs: int, results: Path, log: Console) -> list[Cost]:
-    """Make the runs and measure every step."""
-    started = time.perf_counter()
-    folders = make(results, num_runs)
-    log.print(f"made {len(folders)} runs in {time.perf_counter() - started:.0f} s")
+def costs_of(folders: Sequence[Path], results: Path) -> list[Cost]:
+    """Measure every step."""
     forget(folders)
     num = len(folders)
     loading = [in_child("load", results, num, "load, cold"), in_child("load", results, num, "warm")]
@@ -167,6 +210,9 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, nargs="+", default=SIZES, help="how many runs")
+    parser.add_argument("--against", type=Path, help="a checkout whose command runs in turn")
+    parser.add_argument("--rounds", type=int, default=3, help="of the whole command")
+    parser.add_argument("--command-only", action="store_true", help="leave out the single steps")
     parser.add_argument("--out", type=Path, help="a JSON file for what was measured")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -180,14 +226,22 @@ def main() -> None:
         return
     console = Console()
     costs: list[Cost] = []
+    measured: list[Command] = []
+    trees = [HERE, *([chosen.against.resolve()] if chosen.against else [])]
     for num_runs in chosen.runs:
         with tempfile.TemporaryDirectory() as folder:
-            costs += costs_of(num_runs, Path(folder) / "results", console)
-    console.print(table(costs))
-    console.print(verdict(costs))
+            results = Path(folder) / "results"
+            folders = make(results, num_runs)
+            console.print(f"made {len(folders)} runs")
+            costs += [] if chosen.command_only else costs_of(folders, results)
+            measured += commands(results, len(folders), trees, chosen.rounds)
+    if costs:
+        console.print(table(costs))
+        console.print(verdict(costs))
+    console.print("\n".join(commands_words(measured)), soft_wrap=True)
     if chosen.out:
-        measured = {"host": host_facts(), "costs": [asdict(cost) for cost in costs]}
-        chosen.out.write_text(json.dumps(measured, indent=2) + "\n")
+        both = {"costs": [asdict(each) for each in costs], "commands": [*map(asdict, measured)]}
+        chosen.out.write_text(json.dumps({"host": host_facts(), **both}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

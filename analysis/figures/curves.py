@@ -89,17 +89,22 @@ def data_curves(runs: DataFrame, curves: DataFrame, *, x: Axis = "time_s") -> Da
 
 def _qualities(trained: DataFrame, curves: DataFrame, x: str) -> dict[str, Pair]:
     """By run: x of its evaluations, and their values of the metric of its target."""
-    metrics = dict(zip(trained["run_id"], trained["target.metric"], strict=True))
-    pairs = {}
-    for run, rows in curves.groupby("run_id", sort=False):
-        metric = f"quality.{metrics.get(run)}"
-        if metric not in rows or x not in rows:
+    pairs: dict[str, Pair] = {}
+    # All runs of a metric at once, since a frame of its own for each of many runs takes long.
+    for metric, runs in trained.groupby("target.metric", sort=False)["run_id"]:
+        quality = f"quality.{metric}"
+        if quality not in curves or x not in curves:
             continue
-        known = rows[[x, metric]].dropna().astype(float)
+        known = curves.loc[curves["run_id"].isin(runs), ["run_id", x, quality]].dropna()
         # An evaluation before the first step has no place on a log axis.
-        known = known[known[x] > 0].sort_values(x, kind="stable")
-        if len(known):
-            pairs[str(run)] = (known[x].to_numpy(), known[metric].to_numpy())
+        known = known[known[x].astype(float) > 0].sort_values(["run_id", x], kind="stable")
+        names = known["run_id"].to_numpy(dtype=object)
+        starts = np.flatnonzero(names[1:] != names[:-1]) + 1
+        places, values = (
+            np.split(known[name].to_numpy(dtype=float), starts) for name in (x, quality)
+        )
+        firsts = names[[0, *starts]] if len(names) else names
+        pairs |= dict(zip(map(str, firsts), zip(places, values, strict=True), strict=False))
     return pairs
 
 

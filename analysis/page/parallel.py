@@ -69,7 +69,7 @@ def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         values = [row[name] for row in rows if row[name] is not None]
         # A run that cost nothing has no logarithm, so the axis is linear then.
         log_axis = _IS_LOGARITHMIC[name] and min(values) > 0
-        low, high = min(values), max(values)
+        low, high, title = min(values), max(values), _title(name, rows)
         for row in evenly(list(rows), _MOST_LINES):
             if row[name] is None:
                 continue
@@ -82,7 +82,7 @@ def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                     "configuration": row["configuration"],
                     "outcome": row["outcome"],
                     "health": "comparable" if row["comparable"] else "not comparable",
-                    "dimension": _title(name, rows),
+                    "dimension": title,
                     # A tenth of a pixel; more digits only make the page larger.
                     "place": round(place, 4),
                     "value": row[name],
