@@ -10,6 +10,7 @@ import inspect
 import io
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from bench.runs import find as runs
 from bench.serving import plan as plan_serve
 
 ROOT = Path(__file__).parents[2]
+_PREPARING = re.compile(r"checking \d+ jobs?|run 1 of \d+.*: importing the libraries")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,10 @@ class Answer:
     code: int
     out: str
     err: str
+
+    def lines(self) -> list[str]:
+        """What is in `err`, without what a sweep says while it prepares its first run."""
+        return [line for line in self.err.splitlines() if not _PREPARING.fullmatch(line)]
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -61,8 +61,9 @@ class TestMainJob:
             assert words in answer.out
         assert any(f"({label}" in answer.out for label in get_args(EnergyLabel))
         assert answer.out.splitlines()[-1] == "results: results/train"
-        # Where there is no terminal: a line for each run, and nothing else.
-        first, second = answer.err.splitlines()
+        # Where there is no terminal: that the sweep is being checked, and a line for each run.
+        assert answer.err.startswith("checking 2 jobs\n")
+        first, second = answer.lines()
         assert first.startswith("run 1 of 2, batch_size=32: reached accuracy 0.9")
         assert second.startswith("run 2 of 2, batch_size=256: reached accuracy 0.9")
 
@@ -308,9 +309,9 @@ def test_bad_input_is_one_line_and_exit_code_2(
 ) -> None:
     answer = train(tmp_path, *arguments)
     assert answer.code == 2, (answer.out, answer.err)
-    assert words in answer.err
-    assert answer.err.startswith("error: ")
-    assert len(answer.err.splitlines()) == 1, answer.err
+    (line,) = answer.lines()
+    assert line.startswith("error: ")
+    assert words in line
     assert not (tmp_path / "results" / "train").exists()
 
 

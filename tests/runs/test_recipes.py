@@ -104,11 +104,8 @@ class TestPlan:
     def test_a_pruned_model_is_that_of_its_run(self, cnn: Stored) -> None:
         prune = ("recipe=prune", f"recipe.run={cnn.run_id}")
         planned = plan(cnn.results, *prune)
-        assert planned.config["model"] == {
-            "_target_": "bench.tasks.models.Cnn",
-            "width": 8,
-            "depth": 3,
-        }
+        chosen = {"_target_": "bench.tasks.models.Cnn", "width": 8, "depth": 3}
+        assert planned.config["model"].items() >= chosen.items()
         same = plan(cnn.results, *prune, "model=cnn", "model.width=8")
         assert same.digest == planned.digest
 
@@ -476,6 +473,6 @@ def test_bad_input_is_one_line_and_nothing_is_launched(
 ) -> None:
     answer = train(tmp_path, *arguments)
     assert answer.code == 2, (answer.out, answer.err)
-    assert words in answer.err
-    assert len(answer.err.splitlines()) == 1, answer.err
+    (line,) = answer.lines()
+    assert words in line
     assert not (tmp_path / "results" / "train").exists()
