@@ -29,6 +29,7 @@ from analysis.stats.survival import kaplan_meier
 from bench.core.arrays import Floats
 from bench.core.stats.intervals import Estimate, median, median_of_ratios, ratio_of_medians, share
 from bench.core.stats.ranks import ALPHA, holm, p_better
+from benchmarks.markdown import print_table
 
 Draw = Callable[[np.random.Generator, int], Floats]
 
@@ -253,10 +254,7 @@ def _was_bold(rng: np.random.Generator, num: int) -> bool:
 
 def _print(title: str, rows: Iterator[list[str]]) -> None:
     print(f"\n**{title}**\n")
-    for place, row in enumerate(rows):
-        print(f"| {' | '.join(row)} |", flush=True)
-        if not place:
-            print(f"| {' | '.join(['---'] * len(row))} |")
+    print_table(rows)
 
 
 def main() -> None:

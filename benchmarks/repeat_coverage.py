@@ -32,6 +32,7 @@ from bench.core.stats.expected_cost import ert
 from bench.core.stats.intervals import Estimate
 from bench.search.repeats import RepeatRules, Repeats, Statistic
 from bench.search.trial import Result
+from benchmarks.markdown import print_table
 
 SEED = 0
 MOST: dict[Statistic, int] = {"median": 40, "expected_cost": 60}
@@ -170,10 +171,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repetitions", type=int, default=2000)
-    for place, row in enumerate(rows(parser.parse_args().repetitions)):
-        print(f"| {' | '.join(row)} |", flush=True)
-        if not place:
-            print(f"| {' | '.join(['---'] * len(row))} |")
+    print_table(rows(parser.parse_args().repetitions))
 
 
 if __name__ == "__main__":

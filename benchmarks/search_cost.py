@@ -41,6 +41,7 @@ from bench.search.rules import Rules
 from bench.search.standing import standing
 from bench.search.suggest import OptunaOrder, RandomOrder
 from bench.search.trial import Order, Result, Trial
+from benchmarks.markdown import print_table
 from benchmarks.search_grids import PUBLISHED, Grid, describe, digits_90, made_up, published
 
 SEED = 0
@@ -263,10 +264,7 @@ def main() -> None:
     grids = list(made_up()) if given.made_up else [digits_90()]
     for grid in [*grids, *(published(path, given.cost) for path in tables)]:
         print(f"\n**{grid.name}** ({describe(grid)})\n")
-        for place, row in enumerate(rows(grid, given.orders)):
-            print(f"| {' | '.join(row)} |", flush=True)
-            if not place:
-                print(f"| {' | '.join(['---'] * len(row))} |")
+        print_table(rows(grid, given.orders))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from bench.search.race import Race
 from bench.search.rules import Rules
 from bench.search.suggest import RandomOrder
 from bench.search.trial import Result
+from benchmarks.markdown import print_table
 
 SEED = 0
 NUM_CANDIDATES = 30
@@ -81,10 +82,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repetitions", type=int, default=1000)
-    for place, row in enumerate(rows(parser.parse_args().repetitions)):
-        print(f"| {' | '.join(row)} |", flush=True)
-        if not place:
-            print(f"| {' | '.join(['---'] * len(row))} |")
+    print_table(rows(parser.parse_args().repetitions))
 
 
 if __name__ == "__main__":
