@@ -36,9 +36,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.core.arrays import Floats
+from bench.search.grid_price import grid_price
 from bench.search.race import Race
 from bench.search.rules import Rules
-from bench.search.standing import standing
 from bench.search.suggest import OptunaOrder, RandomOrder
 from bench.search.trial import Order, Result, Trial
 from benchmarks.markdown import print_table
@@ -74,9 +74,9 @@ def race(grid: Grid, seed: int, *, beta: float = 1.5, order: Order | None = None
     search = Race(len(grid), order or RandomOrder(len(grid), seed), rules)
     while (trial := search.ask()) is not None:
         search.tell(trial, run(grid, trial))
-    shown = standing(search, len(grid), grid.num_seeds)
-    chosen = None if shown.winner is None else shown.winner.candidate
-    return Found(search.spent, chosen, shown.grid.value)
+    leader = search.leader()
+    price = grid_price(search.candidates.values(), len(grid), grid.num_seeds)
+    return Found(search.spent, None if leader is None else leader.place, price.value)
 
 
 def race_by_optuna(grid: Grid, seed: int) -> Found:

@@ -82,6 +82,18 @@ class SlurmLauncher(Launcher):
         assert isinstance(worker, Worker)
         return worker
 
+    @cached_property
+    def _state(self) -> Path:
+        """The file with what all jobs share, written when the first of them is submitted."""
+        path = Path(self.config.hydra.sweep.dir).absolute() / _LOGS / "state.pkl"
+        SharedState(
+            hydra_context=self.hydra_context,
+            config=self.config,
+            task_function=self.task_function,
+            singletons=Singleton.get_state(),
+        ).write(path)
+        return path
+
     def require(self) -> None:
         """Refuse a machine from which nothing can be submitted, before anything is made.
 
@@ -176,13 +188,6 @@ class SlurmLauncher(Launcher):
         first: int,
     ) -> None:
         """Submit jobs, in arrays that are not larger than SLURM takes."""
-        state = sweep.path / _LOGS / f"state_{first}.pkl"
-        SharedState(
-            hydra_context=self.hydra_context,
-            config=self.config,
-            task_function=self.task_function,
-            singletons=Singleton.get_state(),
-        ).write(state)
         size = max_array_size()
         starts = range(0, len(job_overrides), size)
         executor = self._executor(sweep.path, num_arrays=len(starts))
@@ -192,7 +197,7 @@ class SlurmLauncher(Launcher):
             try:
                 # A signal in between would leave jobs in the queue whose ids nobody knows.
                 with delay_signals():
-                    ids = _submit_array(executor, LaunchedJob(state=state), chunk, nums)
+                    ids = _submit_array(executor, LaunchedJob(state=self._state), chunk, nums)
                     jobs.add(ids)
                     self._write_ids(sweep, ids)
             except SlurmError as error:
@@ -203,11 +208,9 @@ class SlurmLauncher(Launcher):
             say(self._console, f"SLURM job {array}: {jobs_text} of the sweep")
 
     def _write_ids(self, sweep: SweepFolder, ids: Mapping[int, str]) -> None:
-        """Add jobs to those whose ids are written down, for a later resume=true to ask about."""
+        """Write down the ids of jobs, for a later resume=true to ask about."""
         try:
-            before = sweep.read_launched()
-            known = before.job_ids if before else {}
-            sweep.write_launched(Launched(scheduler="slurm", job_ids={**known, **ids}))
+            sweep.add_launched(Launched(scheduler="slurm", job_ids=ids))
         except StoreError as error:  # the jobs are in the queue, and must be waited for
             say(self._console, f"note: {error}")
 

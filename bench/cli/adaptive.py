@@ -124,6 +124,7 @@ class AdaptiveSweep:
         self._result_of = result_of
         self._limit_key = limit_key
         self._gathering = Gathering(worker, multirun)
+        self._planned: list[PlannedJob] = []
         self._out: dict[int, Trial] = {}
 
     def run(self, launching: Launching) -> None:
@@ -135,6 +136,10 @@ class AdaptiveSweep:
         Raises:
             StoreError: The results or the folder of the sweep cannot be read or written.
         """
+        assert self._multirun.folder is not None
+        assert self._multirun.plan is not None
+        self._folder = SweepFolder(self._multirun.folder)
+        self._multirun.plan = replace(self._multirun.plan, jobs=self._planned)
         self._tell_finished()
         while True:
             while launching.is_ready() and (trial := self._search.ask()) is not None:
@@ -179,17 +184,13 @@ class AdaptiveSweep:
 
     def _start(self, trial: Trial, launching: Launching) -> None:
         """Add the job of a trial to the plan, and launch it."""
-        assert self._multirun.folder is not None
-        plan = self._multirun.plan
-        assert plan is not None
         overrides = self._overrides(trial)
-        candidate = self._candidates[trial.candidate]
-        num = len(plan.jobs)
-        job = PlannedJob(num=num, overrides=overrides, keys=[self._key(candidate, trial.seed)])
-        self._multirun.plan = replace(plan, jobs=[*plan.jobs, job])
-        SweepFolder(self._multirun.folder).write_plan(self._multirun.plan)
-        self._out[num] = trial
-        launching.start(num, overrides)
+        key = self._key(self._candidates[trial.candidate], trial.seed)
+        job = PlannedJob(num=len(self._planned), overrides=overrides, keys=[key])
+        self._folder.add_to_plan(job)
+        self._planned.append(job)
+        self._out[job.num] = trial
+        launching.start(job.num, overrides)
 
     def _key(self, candidate: Candidate, seed: int) -> RunKey:
         return replace(candidate.key, seed=self._seeds[seed])
@@ -225,10 +226,7 @@ class AdaptiveSweep:
         self._tell(trial, failed, None, None)
 
     def _note(self, num: int) -> JobNote | None:
-        note = self._worker.notes.get(num)
-        if note is None and self._multirun.folder is not None:
-            note = SweepFolder(self._multirun.folder).read_notes().get(num)
-        return note
+        return self._worker.notes.get(num) or self._folder.read_note(num)
 
     def _record(self, note: JobNote) -> RunRecord | None:
         for run in note.runs[-1:]:

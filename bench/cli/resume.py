@@ -213,7 +213,7 @@ def _open_sweeps(results: Path) -> Sequence[_OpenSweep]:
         jobs = [job for job in plan.jobs if job.num not in notes or not notes[job.num].ended]
         # Hydra's own launcher for SLURM writes no ids down, but a job that has begun knows its own.
         ids = {note.num: note.slurm_id for note in notes.values() if note.slurm_id is not None}
-        ids |= launched.job_ids if launched is not None else {}
+        ids |= launched
         open_ids = {job.num: ids[job.num] for job in jobs if job.num in ids}
         sweeps.append(_OpenSweep(plan, jobs, notes, open_ids))
     return sweeps

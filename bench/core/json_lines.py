@@ -14,6 +14,7 @@ from bench.core.errors import first_error
 from bench.core.files import StoreError, read_file, write_whole
 
 T = TypeVar("T")
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 # Ends of the names of quantities that cannot be below 0.
 _NEVER_NEGATIVE = ("_s", "_ms", "_bytes", "_utc", "samples", "steps", "_usd", "_per_s")
 # Except the parts of a latency, two of which are differences between two clocks, and qualities,
@@ -32,7 +33,7 @@ class LineWriter(Generic[T]):
             kind: The type of a row.
         """
         self._adapter: TypeAdapter[T] = TypeAdapter(kind)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = os.open(path, _APPEND, 0o644)
 
     def append(self, row: T) -> None:
         """Write one row; when this returns, the kernel has it, and a kill cannot lose it."""
@@ -42,6 +43,23 @@ class LineWriter(Generic[T]):
         """Close the file; appending afterwards is an error and reaches no other file."""
         os.close(self._file)
         self._file = -1
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append one row to a file that grows rarely, and need not stay open.
+
+    Args:
+        path: The file; it is made if it does not exist.
+        line: The row as JSON, without the end of its line.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    file = os.open(path, _APPEND, 0o644)
+    try:
+        write_whole(file, line + b"\n")
+    finally:
+        os.close(file)
 
 
 def read_lines(path: Path, adapter: TypeAdapter[T]) -> list[T]:

@@ -1,9 +1,9 @@
 """The folder of a sweep: what was planned, and how far each job has come.
 
-results/<...>/sweeps/<id>/plan.json is written before anything is launched. Each job has one file,
-jobs/<num>.json, which only the process that makes the job writes. These files, and not the values
-that a launcher returns, say what became of a sweep: a job may be made on another node, and may be
-lost with its process.
+results/<...>/sweeps/<id>/plan.json is written before anything is launched; a search adds a line to
+plan.jsonl for each job that it chooses later. Each job has one file, jobs/<num>.json, which only
+the process that makes the job writes. These files, and not the values that a launcher returns, say
+what became of a sweep: a job may be made on another node, and may be lost with its process.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -20,8 +20,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.core.errors import first_error
 from bench.core.files import StoreError, list_folder, read_file, replace_file, unwritable_message
+from bench.core.json_lines import append_line, read_lines
 
-_PLAN, _LAUNCHED, _JOBS = "plan.json", "launched.json", "jobs"
+_PLAN, _ADDED, _LAUNCHED, _JOBS = "plan.json", "plan.jsonl", "launched.jsonl", "jobs"
 _T = TypeVar("_T")
 
 
@@ -195,6 +196,7 @@ class LostJob:
 
 
 _PLAN_FORM: TypeAdapter[SweepPlan] = TypeAdapter(SweepPlan)
+_JOB_FORM: TypeAdapter[PlannedJob] = TypeAdapter(PlannedJob)
 _LAUNCHED_FORM: TypeAdapter[Launched] = TypeAdapter(Launched)
 _NOTE_FORM: TypeAdapter[JobNote] = TypeAdapter(JobNote)
 
@@ -220,29 +222,41 @@ class SweepFolder:
         """
         self._write(_PLAN, _PLAN_FORM.dump_json(plan, indent=1))
 
-    def read_plan(self) -> SweepPlan | None:
-        """The plan; None for a sweep that another sweeper than ours makes up as it goes.
-
-        Raises:
-            StoreError: The file cannot be read.
-        """
-        return self._read(_PLAN, _PLAN_FORM)
-
-    def write_launched(self, launched: Launched) -> None:
-        """Write down by which names the batch system knows the jobs.
+    def add_to_plan(self, job: PlannedJob) -> None:
+        """Add a job to the plan, before it is launched.
 
         Raises:
             StoreError: The folder cannot be written.
         """
-        self._write(_LAUNCHED, _LAUNCHED_FORM.dump_json(launched))
+        self._append(_ADDED, _JOB_FORM.dump_json(job))
 
-    def read_launched(self) -> Launched | None:
-        """The names of the jobs in the batch system; None if none were written down.
+    def read_plan(self) -> SweepPlan | None:
+        """The plan; None for a sweep that another sweeper than ours makes up as it goes.
+
+        Raises:
+            StoreError: A file cannot be read.
+        """
+        plan = self._read(_PLAN, _PLAN_FORM)
+        if plan is None:
+            return None
+        return replace(plan, jobs=[*plan.jobs, *read_lines(self.path / _ADDED, _JOB_FORM)])
+
+    def add_launched(self, launched: Launched) -> None:
+        """Write down by which names the batch system knows further jobs.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        self._append(_LAUNCHED, _LAUNCHED_FORM.dump_json(launched))
+
+    def read_launched(self) -> Mapping[int, str]:
+        """The batch system's name of each job that was launched, by the number of the job.
 
         Raises:
             StoreError: The file cannot be read.
         """
-        return self._read(_LAUNCHED, _LAUNCHED_FORM)
+        rows = read_lines(self.path / _LAUNCHED, _LAUNCHED_FORM)
+        return {num: job_id for row in rows for num, job_id in row.job_ids.items()}
 
     def write_note(self, note: JobNote) -> None:
         """Write how far a job has come, in place of what its file said before.
@@ -251,6 +265,11 @@ class SweepFolder:
             StoreError: The folder cannot be written.
         """
         self._write(f"{_JOBS}/{note.num}.json", _NOTE_FORM.dump_json(note, indent=1))
+
+    def read_note(self, num: int) -> JobNote | None:
+        """The note of a job; None if it has not begun, or its note cannot be read."""
+        self._read_note(self.path / _JOBS / f"{num}.json")
+        return self._notes.get(num)
 
     def read_notes(self) -> Mapping[int, JobNote]:
         """The notes of all jobs that have begun, by their numbers.
@@ -282,6 +301,13 @@ class SweepFolder:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, content + b"\n")
+        except OSError as error:
+            raise StoreError(unwritable_message(self.path, error)) from error
+
+    def _append(self, name: str, line: bytes) -> None:
+        """Append a line to a file, whole or not at all; it is made if it does not exist."""
+        try:
+            append_line(self.path / name, line)
         except OSError as error:
             raise StoreError(unwritable_message(self.path, error)) from error
 

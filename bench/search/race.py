@@ -9,9 +9,8 @@ confirmed.
    the target at that moment. What is stopped is censored. Whichever looks better than the best so
    far gets a second seed at once: one lucky run neither lowers the limit of the others nor wins.
 2. **Final.** Those within the margin get further seeds, the one with the fewest first. The margin
-   narrows as the mean of the seeds grows more precise: after n seeds it is
-   1 + (beta - 1) / sqrt(n). If the best so far turns out to cost more than thought, configurations
-   that were stopped below that return.
+   narrows as the means of both grow more precise (Rules.margin). If the best so far turns out to
+   cost more than thought, configurations that were stopped below that return.
 3. **The end.** Leader and second get seeds until the rank test of bench.core.stats.ranks separates
    them, every finalist has all seeds, or the budget is spent. It is tested after each seed at the
    part of alpha that bench.core.stats.looks leaves for that look, and p is doubled because either

@@ -47,7 +47,7 @@ class Sweep:
 
     def submit(self) -> None:
         ids = {num: f"7_{num}" for num in range(4)}
-        self.folder.write_launched(Launched(scheduler="slurm", job_ids=ids))
+        self.folder.add_launched(Launched(scheduler="slurm", job_ids=ids))
 
 
 @pytest.mark.parametrize(

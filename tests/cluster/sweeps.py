@@ -54,9 +54,7 @@ def wait_for_curve(folder: Path, num: int) -> JobNote:
 
 def job_id(folder: Path, num: int) -> str:
     """How SLURM knows a job of the latest sweep."""
-    launched = sweep_folder(folder).read_launched()
-    assert launched is not None
-    return launched.job_ids[num]
+    return sweep_folder(folder).read_launched()[num]
 
 
 def worker(folder: Path, num: int) -> int:

@@ -1,4 +1,4 @@
-"""What a race has shown, and the estimated price of the whole grid."""
+"""The estimated price of the whole grid."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ import pytest
 
 from bench.search.candidate import Candidate
 from bench.search.grid_price import grid_price
-from bench.search.race import Race
-from bench.search.rules import Rules
-from bench.search.standing import standing
-from bench.search.suggest import RandomOrder
 from bench.search.trial import Result, Trial
 
 
@@ -48,34 +44,3 @@ def test_a_stopped_run_stands_for_what_it_would_have_cost() -> None:
     assert price.value is not None
     assert price.value / 4000 == pytest.approx(math.exp(0.5), rel=0.05)
     assert price.least < price.value
-
-
-def test_a_race_shows_winner_runner_up_evidence_and_bill() -> None:
-    race = Race(3, RandomOrder(3), Rules(max_seeds=6))
-    costs = (1.0, 2.0, 3.0)
-    while (trial := race.ask()) is not None:
-        spent = min(costs[trial.candidate] + trial.seed / 100, trial.limit or math.inf)
-        race.tell(trial, Result(spent=spent, reached=spent != trial.limit))
-    shown = standing(race, num_candidates=3, num_seeds=6)
-    assert shown.winner is not None
-    assert shown.winner.candidate == 0
-    assert shown.winner.ert.value == pytest.approx(1.025)
-    assert shown.winner.median.kind == "interval"
-    assert shown.runner_up is not None
-    assert shown.runner_up.candidate == 1
-    assert shown.is_separated
-    assert shown.evidence is not None
-    assert shown.evidence.p == pytest.approx(2 / 252)
-    assert shown.spent == race.spent
-
-
-def test_a_race_that_nobody_won_has_no_winner() -> None:
-    race = Race(2, RandomOrder(2), Rules(max_seeds=3))
-    while (trial := race.ask()) is not None:
-        race.tell(trial, Result(spent=4.0, reached=False))
-    shown = standing(race, num_candidates=2, num_seeds=3)
-    assert shown.winner is None
-    assert shown.runner_up is None
-    assert shown.evidence is None
-    assert not shown.is_separated
-    assert shown.spent == 8.0
