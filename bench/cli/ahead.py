@@ -18,6 +18,8 @@ from bench.core.lock import is_free, lock_path
 from bench.launch.isolation import ForkServer
 
 _LAUNCHER = "hydra/launcher="
+# With these keys, jobs need all of torchmetrics.
+_USER_METRICS = "+metrics."
 
 
 def import_ahead(command: str, job: str) -> None:
@@ -41,7 +43,10 @@ def import_ahead(command: str, job: str) -> None:
 def preloaded_modules(job: str) -> list[str]:
     """The modules that the fork server imports for a job, in this order."""
     # By name, because these are built upon this package.
-    return ["bench.runs.preload_first", job.partition(":")[0], "bench.runs.preload_last"]
+    names = ["bench.runs.preload_first", job.partition(":")[0], "bench.runs.preload_last"]
+    if not any(argument.startswith(_USER_METRICS) for argument in sys.argv[1:]):
+        names.insert(1, "bench.runs.preload_metrics")
+    return names
 
 
 def makes_runs_here(arguments: Sequence[str]) -> bool:

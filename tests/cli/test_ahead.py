@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import ahead
-from bench.cli.ahead import has_keys, import_ahead, makes_runs_here
+from bench.cli.ahead import has_keys, import_ahead, makes_runs_here, preloaded_modules
 from bench.core.lock import measuring_lock
 from bench.launch.isolation import ForkServer
 
@@ -41,6 +41,17 @@ def test_only_a_command_that_makes_runs_here_imports_for_them(
 )
 def test_keys_that_may_be_wrong_import_nothing(arguments: list[str], expected: bool) -> None:
     assert has_keys("train", arguments) is expected
+
+
+def test_torchmetrics_is_imported_as_a_whole_for_metrics_of_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    modules = {}
+    for key in ("lr=0.1", "+metrics.f1._target_=torchmetrics.F1Score"):
+        monkeypatch.setattr(sys, "argv", ["bench/train.py", key])
+        modules[key] = preloaded_modules("tests.launch.jobs:talk")
+    partly, whole = modules.values()
+    assert set(partly) - set(whole) == {"bench.runs.preload_metrics"}
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.cli.ahead import preloaded_modules
 from bench.launch.isolation import Ending, ForkServer
 from tests.fork_server import own_fork_server
 
@@ -18,7 +19,7 @@ def test_jobs_inherit_what_the_server_has_looked_up_and_frozen(
 ) -> None:
     heard: list[Any] = []
     with own_fork_server():
-        server = ForkServer(preload=["bench.runs.preload_first", "bench.runs.preload_last"])
+        server = ForkServer(preload=preloaded_modules("bench.core.host:cpu_name"))
         ending = server.run(
             "tests.runs.inherited:tell", None, log=tmp_path / "log", on_message=heard.append
         )
