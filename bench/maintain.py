@@ -27,10 +27,10 @@ def main() -> int:
     import_ahead("maintain", _JOB)
     from bench.cli.sweep import run_command  # slow to import, and not needed for help
 
-    return run_command("maintain", _load)
+    return run_command("maintain", load)
 
 
-def _load() -> Command:
+def load() -> Command:
     """Import the parts of the command."""
     from bench.cli.sweep_report import Command
     from bench.drift.plan import plan_maintaining

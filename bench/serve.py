@@ -28,10 +28,10 @@ def main() -> int:
     import_ahead("serve", _JOB)
     from bench.cli.sweep import run_command  # slow to import, and not needed for help
 
-    return run_command("serve", _load)
+    return run_command("serve", load)
 
 
-def _load() -> Command:
+def load() -> Command:
     """Import the parts of the command."""
     from bench.cli.sweep_report import Command
     from bench.runs.instruments import MeterCheck

@@ -26,10 +26,10 @@ def main() -> int:
     import_ahead("train", _JOB)
     from bench.cli.sweep import run_command  # slow to import, and not needed for help
 
-    return run_command("train", _load)
+    return run_command("train", load)
 
 
-def _load() -> Command:
+def load() -> Command:
     """Import the parts of the command."""
     from bench.cli.sweep_report import Command
     from bench.runs.charges import complete_training

@@ -10,8 +10,9 @@ slowdowns of the training step:
   time of a forward pass is measured once, from runs that repeat it ten times in each step. This is
   only for networks without dropout and batch norm, in which more passes would change the training.
 
-A check runs `python -m bench.ab base=BASE head=COMMIT` in the clone; the commits take turns.
-Columns of the table, for the checks of one commit:
+A check runs `python -m bench.ab base=BASE head=COMMIT` in the clone. The commits are mixed so that
+each has about the same share of its checks whenever the series is interrupted. Columns of the
+table, for the checks of one commit:
 
 - *ratio seen*: median ratio of time_per_sample_s, which is the slowdown that was really planted.
 - *exit 1*: share of checks that found a regression; for the empty commit, the false alarms.
@@ -22,13 +23,16 @@ Columns of the table, for the checks of one commit:
 
 Shares have Wilson's 95% interval, medians their own. Run it on an idle machine. With --out, a line
 is appended after each check, and checks that the file has are not made again; --read prints the
-table of such a file. `--most 3` makes three checks and ends.
+table of such a file. All checks of a file are of one commit: a resumed series clones that of the
+file, whatever is checked out by then. `--most 3` makes three checks and ends, `--minutes 45` starts
+none after that time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -52,7 +56,8 @@ Kind = Literal["none", "sleep", "work"]
 MODULE = Path("bench/tasks/task_module.py")
 STEP = "        return self.task.loss(self(inputs), targets)\n"
 LEAST_SLEEP_S = 0.002
-SLOWDOWNS_FRAC = (0.06, 0.07, 0.08, 0.1, 0.2)
+# Others may follow in the same file: --slowdowns 0.06 0.08
+SLOWDOWNS_FRAC = (0.07, 0.1, 0.2)
 FOUND_FRAC = 0.9
 EXPECTED_S = 60.0  # of a check, until one has been made
 PLANTED_METRIC = "time_per_sample_s"
@@ -144,15 +149,17 @@ def work_code(num_passes: float) -> str:
 class Clone:
     """A clone of this repository, in which slowdowns are committed."""
 
-    def __init__(self, folder: Path) -> None:
-        """Clone the last commit of the working directory's repository.
+    def __init__(self, folder: Path, commit: str = "HEAD") -> None:
+        """Clone the working directory's repository, and check out one of its commits.
 
         Raises:
-            ValueError: The working directory is not in a repository.
+            ValueError: The working directory is not in a repository, or has no such commit.
         """
         self.folder = folder
+        self.base = run(["git", "rev-parse", "--verify", f"{commit}^{{commit}}"]).strip()
         run(["git", "clone", "--quiet", ".", str(folder)])
-        self.base = self.git("rev-parse", "HEAD").strip()
+        self.git("fetch", "--quiet", "origin", self.base)  # it may be on no branch any more
+        self.git("checkout", "--quiet", "--detach", self.base)
 
     def git(self, *words: str) -> str:
         """Run git in the clone and return its output."""
@@ -230,7 +237,8 @@ class Check:
     Attributes:
         turn: Number of the check of this slowdown, from 0.
         num_runs: Runs per side; None if nothing was compared.
-        rows: Verdict and ratio by metric, for the first configuration.
+        rows: Verdict, ratio and the smallest loss that would have been seen, by metric, for the
+            first configuration.
         said: Last line of the errors of a check without a verdict.
     """
 
@@ -302,6 +310,7 @@ def parsed(content: Mapping[str, Any]) -> dict[str, Any]:
             row["metric"]["name"]: {
                 "verdict": row["verdict"],
                 "ratio": None if row["ratio"] is None else row["ratio"]["value"],
+                "smallest_seen_frac": row["smallest_seen_frac"],
             }
             for row in reversed(rows)
         },
@@ -363,6 +372,9 @@ def add_real(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--keys", nargs="*", default=(), help="keys of bench.ab, as in max_runs=10")
     parser.add_argument("--most", type=int, help="end after this number of checks")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="start no check after this time"
+    )
     parser.add_argument("--out", type=Path, help="a file of JSON lines, appended to and resumed")
     parser.add_argument("--read", type=Path, help="a file of JSON lines, whose table is printed")
     parser.set_defaults(run=real)
@@ -386,15 +398,22 @@ def read_series(path: Path) -> tuple[Series, list[Check]]:
 
 
 def missing_checks(chosen: argparse.Namespace, done: Sequence[Check]) -> list[tuple[Planted, int]]:
-    """The checks that are still to be made, with their turns, so that all commits take turns."""
+    """The checks that are still to be made, with their turns.
+
+    At any point of the list, each commit has had about the same share of its checks.
+    """
     have = {(one.kind, one.slowdown_frac, one.turn) for one in done}
     planned = all_planted([0.0, *(each for each in chosen.slowdowns if each)])
     nums = [chosen.checks if each.slowdown_frac else chosen.null_checks for each in planned]
+    shares = [
+        ((turn + 0.5) / num, each, turn)
+        for each, num in zip(planned, nums, strict=True)
+        for turn in range(num)
+    ]
     return [
         (each, turn)
-        for turn in range(max(nums))
-        for each, num in zip(planned, nums, strict=True)
-        if turn < num and (*each, turn) not in have
+        for _, each, turn in sorted(shares, key=lambda one: one[0])
+        if (*each, turn) not in have
     ]
 
 
@@ -408,20 +427,25 @@ def real(chosen: argparse.Namespace) -> None:
     if chosen.read is not None:
         report(console, read_series(chosen.read)[1])
         return
+    resumed = resume(chosen)
+    deadline_s = time.monotonic() + 60 * chosen.minutes
     with tempfile.TemporaryDirectory() as name:
-        clone = Clone(Path(name) / "clone")
+        clone = Clone(Path(name) / "clone", resumed[0].base if resumed else "HEAD")
         if not (clone.folder / "bench/ab.py").exists():
             raise ValueError(f"commit {clone.base[:10]} has no bench/ab.py; commit it first")
-        calibration, checks = resume(clone, chosen)
+        shared, checks = resumed or (begin(clone, chosen), [])
+        calibration = shared.calibration
         console.print(
-            f"a step takes {calibration.step_s * 1e3:.3g} ms, of which a forward "
-            f"pass {calibration.pass_s * 1e3:.3g} ms"
+            f"commit {clone.base[:10]}: a step takes {calibration.step_s * 1e3:.3g} ms, of which "
+            f"a forward pass {calibration.pass_s * 1e3:.3g} ms"
         )
         planned = missing_checks(chosen, checks)
         source = clone.source()
         for each in dict(planned):
             clone.plant(each.branch, planted_source(source, each, calibration))
         for num, (each, turn) in enumerate(planned[: chosen.most]):
+            if time.monotonic() >= deadline_s:
+                break
             typical_s = np.median([one.duration_s for one in checks]) if checks else EXPECTED_S
             num_left = len(planned[: chosen.most]) - num
             console.print(f"{num_left} checks left, about {num_left * typical_s / 60:.0f} min")
@@ -435,26 +459,28 @@ def real(chosen: argparse.Namespace) -> None:
     report(console, checks)
 
 
-def resume(clone: Clone, chosen: argparse.Namespace) -> tuple[Calibration, list[Check]]:
-    """The calibration, and the checks that the file has; begins the file where there is none.
+def resume(chosen: argparse.Namespace) -> tuple[Series, list[Check]] | None:
+    """What the file of the series has; None if it does not exist yet.
 
     Raises:
-        ValueError: The file is of another commit, configuration or keys.
+        ValueError: The file is of another configuration or of other keys.
     """
-    if chosen.out is not None and chosen.out.exists() and chosen.out.stat().st_size:
-        shared, done = read_series(chosen.out)
-        asked = (clone.base, list(OVERRIDES), list(chosen.keys))
-        if (shared.base, list(shared.overrides), list(shared.keys)) != asked:
-            raise ValueError(
-                f"--out {chosen.out}: has checks of commit {shared.base[:10]} with "
-                f"{' '.join([*shared.keys, *shared.overrides])}; check that one out, or name "
-                "another file"
-            )
-        return shared.calibration, done
-    calibration = clone.calibrate(OVERRIDES)
-    shared = Series(clone.base, OVERRIDES, list(chosen.keys), calibration)
-    append(chosen.out, {**shared._asdict(), "calibration": calibration._asdict()})
-    return calibration, []
+    if chosen.out is None or not chosen.out.exists() or not chosen.out.stat().st_size:
+        return None
+    shared, done = read_series(chosen.out)
+    if (list(shared.overrides), list(shared.keys)) != (list(OVERRIDES), list(chosen.keys)):
+        raise ValueError(
+            f"--out {chosen.out}: has checks with {' '.join([*shared.keys, *shared.overrides])}; "
+            "name another file"
+        )
+    return shared, done
+
+
+def begin(clone: Clone, chosen: argparse.Namespace) -> Series:
+    """Measure what all checks of a series share, and begin its file."""
+    shared = Series(clone.base, OVERRIDES, list(chosen.keys), clone.calibrate(OVERRIDES))
+    append(chosen.out, {**shared._asdict(), "calibration": shared.calibration._asdict()})
+    return shared
 
 
 def report(console: Console, checks: Sequence[Check]) -> None:

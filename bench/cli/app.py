@@ -17,6 +17,7 @@ from traceback import walk_tb
 from typing import Any
 
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -168,9 +169,31 @@ def run_app(
         version_base="1.3", config_path=str(config_dir()), config_name=config_name
     )
     refusals = (HydraException, OmegaConfBaseException, ValueError, OSError)
-    with _exit_code(config_name, keys, wants_traceback, refusals) as outcome:
+    with (
+        _exit_code(config_name, keys, wants_traceback, refusals) as outcome,
+        _mode_by_flag(arguments),
+    ):
         decorate(task)()
     return outcome.code
+
+
+@contextmanager
+def _mode_by_flag(arguments: Sequence[str]) -> Iterator[None]:
+    """Have Hydra sweep if there is -m, and else not, where only that flag can decide it.
+
+    Hydra would compose the whole configuration once more, to see whether it sets `hydra.mode`. Of
+    conf/ no file does, but an argument, or a file that an argument names, may.
+    """
+    others = {*arguments} - MULTIRUN
+    if any(each.startswith(("-", "hydra", "+hydra", "++hydra")) for each in others):
+        yield
+        return
+    look_for_mode = Hydra.get_mode
+    Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Hydra.get_mode = look_for_mode  # type: ignore[method-assign]
 
 
 class LaunchFailed(Exception):  # noqa: N818 -- says what happened to the launch

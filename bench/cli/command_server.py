@@ -1,6 +1,7 @@
 """Runs one command several times for bench.ab: `python -m bench.cli.command_server MODULE`.
 
-The command is imported once, and called for each request as if it had been started anew. What it
+The arguments that all runs have may follow: they decide what is imported ahead. The command is
+imported once, and called for each request as if it had been started anew. What it
 measures is as always a fork of a fork server. That one is a program of its own: it is started anew
 for as many runs as bench.ab asks for, because its forks share its memory layout.
 
@@ -47,12 +48,17 @@ def main() -> int:
         raise SystemExit(
             "this system has no process descriptors, with which fork servers are renewed"
         )
-    server = ForkServer(preload=preloaded_modules(JOBS[module]))
+    preload = preloaded_modules(JOBS[module])
+    server = ForkServer(preload=preload)
+    # Looked up here, the processor need not be looked up by each fork server.
+    looking_up = importlib.import_module(preload[0]).LOOKING_UP
+    command = importlib.import_module(module)
+    command.load()
+    looking_up.join()
     with _settled():
         server.renew()
-    command = importlib.import_module(module).main
     interrupt_on_signals()
-    return _Service(module, command, server, requests, replies).run()
+    return _Service(module, command.main, server, requests, replies).run()
 
 
 class _Service:

@@ -43,6 +43,7 @@ class Program:
         server: The module of a command server for it; None if each run is a whole command.
         runs_per_server: Runs of a side from one fork server, at least 1.
         arguments: Returns the arguments of a run, from its results folder and its repeat.
+        overrides: Those that all runs have: they decide what a server imports.
         python: The interpreter; see interpreter_path.
         install: A shell command that installs the revision, or None.
         environment: The environment of the command.
@@ -52,6 +53,7 @@ class Program:
     server: str | None
     runs_per_server: int
     arguments: Callable[[Path, int], Sequence[str]]
+    overrides: Sequence[str]
     python: str
     install: str | None
     environment: Mapping[str, str]
@@ -187,7 +189,8 @@ class Interleaved:
             yield
 
     def _start_server(self, arm: Arm, server: str) -> CommandServer:
-        command = [*self._python(arm), "-m", server, self._program.module]
+        program = self._program
+        command = [*self._python(arm), "-m", server, program.module, *program.overrides]
         log = arm.results / "log-server.txt"
         return CommandServer(command, self._folder(arm), arm.environment, log)
 

@@ -15,13 +15,18 @@ is therefore recorded here as unavailable, with what CodeCarbon logged.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any, Literal
 
+import cpuinfo
 from codecarbon import OfflineEmissionsTracker
 from codecarbon.core import cpu, hardware_cache, util
 from codecarbon.core.cpu import TDP
@@ -90,17 +95,38 @@ def processor_tdp_w(model_name: str) -> float | None:
 
 # The kernel's name of the processor that CodeCarbon has been asked about ahead of time.
 _looked_up: str | None = None
+# The environment variable that tells programs which this one starts: both names, as JSON.
+_PROCESSOR = "BENCH_PROCESSOR"
 
 
 def look_up_processor() -> None:
     """Have CodeCarbon identify the processor, which takes it a second.
 
     It keeps the answer for all trackers of this process, and of those that are forked from it.
+    Programs that this one starts take the answer from an environment variable.
     """
     global _looked_up
     _redirect_log()
-    hardware_cache.get_cached_tdp(cpu)  # type: ignore[no-untyped-call]
-    _looked_up = cpu_name()
+    kernel_name = cpu_name()
+    known, name = json.loads(os.environ.get(_PROCESSOR, "[null, null]"))
+    if known == kernel_name:
+        with _identified_as(name):
+            hardware_cache.get_cached_tdp(cpu)  # type: ignore[no-untyped-call]
+    else:
+        hardware_cache.get_cached_tdp(cpu)  # type: ignore[no-untyped-call]
+        os.environ[_PROCESSOR] = json.dumps([kernel_name, util.detect_cpu_model()])
+    _looked_up = kernel_name
+
+
+@contextmanager
+def _identified_as(name: str) -> Iterator[None]:
+    """Give CodeCarbon this name of the processor, in place of what another program finds out."""
+    find_out = cpuinfo.get_cpu_info
+    cpuinfo.get_cpu_info = lambda: {"brand_raw": name}
+    try:
+        yield
+    finally:
+        cpuinfo.get_cpu_info = find_out
 
 
 def _forget_another_processor() -> None:

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from hydra import compose, initialize_config_dir
+from hydra._internal.hydra import Hydra
 from hydra.utils import instantiate
 from torch import nn
 
-from bench.cli.app import register
+from bench.cli.app import _mode_by_flag, register
 from bench.cli.conf_files import read_conf
 from bench.cli.help import command_docs
 from bench.cli.overrides import plain_values
@@ -197,6 +199,33 @@ def test_every_key_of_every_option_has_a_comment(
         for part in command_docs(command, arguments).parts:
             without = [key.name for key in part.keys if key.value is not None and not key.comment]
             assert not without, (arguments, without)
+
+
+def test_no_file_decides_whether_hydra_sweeps() -> None:
+    """What `_mode_by_flag` relies on."""
+    for path in CONF.rglob("*.yaml"):
+        content = yaml.safe_load(path.read_text()) or {}
+        of_hydra = content if "hydra" in path.relative_to(CONF).parts else content.get("hydra", {})
+        assert "mode" not in of_hydra, path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "may_decide"),
+    [
+        (["lr=0.1"], False),
+        (["-m", "lr=0.1,0.2"], False),
+        (["lr=0.1", "hydra.mode=MULTIRUN"], True),
+        (["+hydra.searchpath=[pkg://mine]"], True),
+        (["--config-dir", "mine"], True),
+    ],
+)
+def test_hydra_composes_to_find_its_mode_where_an_argument_may_decide_it(
+    arguments: list[str], may_decide: bool
+) -> None:
+    as_it_is = Hydra.get_mode
+    with _mode_by_flag(arguments):
+        assert (Hydra.get_mode is as_it_is) == may_decide
+    assert Hydra.get_mode is as_it_is
 
 
 def test_seed_and_repeat_do_not_change_the_hash_but_batch_size_does() -> None:

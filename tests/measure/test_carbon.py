@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,8 +87,10 @@ def test_starting_a_prepared_tracker_does_not_hold_up_the_run() -> None:
 
 
 @pytest.fixture
-def _unknown_processor() -> Iterator[None]:
+def _unknown_processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """CodeCarbon as in a new process, before and after the test."""
+    monkeypatch.setenv("BENCH_PROCESSOR", "")  # so that it is restored, whatever a test sets
+    monkeypatch.delenv("BENCH_PROCESSOR")
     forget_processor()
     yield
     forget_processor()
@@ -123,6 +127,29 @@ def test_another_processor_is_looked_up_again(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(carbon, "cpu_name", lambda: "another processor")
     detected()
     assert util.detect_cpu_model.cache_info() == (0, 1, 1, 1)  # of a new cache
+
+
+@pytest.mark.usefixtures("_unknown_processor")
+@pytest.mark.parametrize("is_of_this_one", [True, False])
+def test_a_program_started_later_takes_the_answer_if_it_is_for_its_processor(
+    is_of_this_one: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def find_out() -> dict[str, str]:
+        asked.append("by another program")
+        return {"brand_raw": "found out"}
+
+    monkeypatch.setattr("cpuinfo.get_cpu_info", find_out)
+    look_up_processor()
+    kernel_name, found = json.loads(os.environ["BENCH_PROCESSOR"])
+    assert (found, len(asked)) == ("found out", 1)
+    forget_processor()  # as in the program that is started
+    if not is_of_this_one:
+        monkeypatch.setattr(carbon, "cpu_name", lambda: f"not {kernel_name}")
+    look_up_processor()
+    assert detected()["cpu_model"] == "found out"
+    assert len(asked) == (1 if is_of_this_one else 2)
 
 
 def test_two_at_once_leave_no_files_no_locks_and_nothing_on_the_terminal(

@@ -277,6 +277,7 @@ class Trial:
             server=command_server.__name__ if is_served else None,
             runs_per_server=max(1, self._config.runs_per_server),
             arguments=lambda results, repeat: run_arguments(overrides, results, repeat),
+            overrides=overrides,
             python=self._config.python or sys.executable,
             install=self._config.install,
             environment=self._given.environment,
