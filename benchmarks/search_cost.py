@@ -254,15 +254,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--grids", nargs="*", type=Path, help="tables of tools/published_grid.py")
+    parser.add_argument(
+        "--grids", nargs="+", type=Path, help="only these tables of tools/published_grid.py"
+    )
     parser.add_argument("--orders", type=int, default=2000)
     parser.add_argument("--cost", choices=("time_s", "energy_j"), default="time_s")
     parser.add_argument("--made-up", action="store_true", help="the grids on which it was tuned")
     given = parser.parse_args()
-    default = PUBLISHED / "search_grid.csv"
-    tables = given.grids if given.grids is not None else [default] * default.is_file()
-    grids = list(made_up()) if given.made_up else [digits_90()]
-    for grid in [*grids, *(published(path, given.cost) for path in tables)]:
+    if given.made_up:
+        grids = list(made_up())
+    elif given.grids:
+        grids = [published(path, given.cost) for path in given.grids]
+    else:
+        grids = [digits_90(), published(PUBLISHED / "search_grid.csv", given.cost)]
+    for grid in grids:
         print(f"\n**{grid.name}** ({describe(grid)})\n")
         print_table(rows(grid, given.orders))
 
