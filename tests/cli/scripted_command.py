@@ -17,6 +17,7 @@ from bench.cli.sweep_report import Command, Finished
 from bench.core.files import StoreError
 from bench.core.records.run import RunRecord
 from bench.training.plan import plan_training
+from tests.fork_server import LightServer, forked_by
 
 
 def nothing(config: Mapping[str, Any]) -> None:
@@ -65,4 +66,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with forked_by(LightServer()):
+        sys.exit(main())

@@ -1,32 +1,34 @@
-"""Runs bench.train as the second node of trainings, one after another, and prints how each ended.
+"""The second node of trainings: a process that runs bench.train, one training after another.
 
-    python -m tests.cli.second_node
-
-reads one JSON object a line: the folder, the arguments and variables of a command. Its jobs come
-from one fork server, so that the libraries are imported once for all tests of a file.
+It is a fork of the fork server of the tests, and its jobs come from a fork of its own: neither has
+to import the libraries again.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from dataclasses import asdict
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest import mock
 
 from tests.cli.command import own_modules, train
+from tests.fork_server import ForkedServer, forked_by
 
 
-def main() -> None:
-    """Make the parts of this node until the input ends."""
-    for line in sys.stdin:
-        asked = json.loads(line)
-        folder = Path(asked["folder"])
-        with own_modules(folder), mock.patch.dict(os.environ, asked["variables"]):
-            answer = train(folder, *asked["arguments"])
-        print(json.dumps(asdict(answer)), flush=True)
+def make_parts(orders: Connection, of_jobs: Mapping[str, str]) -> None:
+    """Make the parts of this node until there are no more orders.
 
-
-if __name__ == "__main__":
-    main()
+    Args:
+        orders: Sends the folder, the variables and the arguments of a command, and gets its answer.
+        of_jobs: The variables that all of its jobs find.
+    """
+    os.environ.update(of_jobs)
+    with forked_by(ForkedServer()):
+        while True:
+            try:
+                folder, variables, arguments = orders.recv()
+            except EOFError:
+                return
+            with own_modules(Path(folder)), mock.patch.dict(os.environ, variables):
+                orders.send(train(Path(folder), *arguments))

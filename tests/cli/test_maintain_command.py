@@ -25,7 +25,9 @@ from bench.core.labels import EnergyLabel
 from bench.core.maintenance_files import read_events, read_windows
 from bench.core.objective import objective_of
 from bench.core.records.run import RunRecord
-from tests.cli.command import Answer, environment, records, run_here
+from tests.cli import unconnected
+from tests.cli.command import Answer, records, run_here
+from tests.fork_server import start_process
 
 pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
 
@@ -185,35 +187,27 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("killed")
     arguments = [*own_policy("Waits")[:-1], "+policy.windows=9,2"]  # there is no tenth window
-    command = subprocess.Popen(
-        [*alone(), sys.executable, "-m", "bench.maintain", "-m", *arguments],
-        cwd=folder,
-        env=environment(folder),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start_process(unconnected.maintain, folder, "-m", *arguments)
     wait_for_windows(folder, num_runs=2)
-    jobs = psutil.Process(command.pid).children(recursive=True)
-    command.send_signal(signal.SIGSTOP)  # otherwise it would write the record of the killed job
+    command = psutil.Process(process.pid)
+    jobs = command.children(recursive=True)
+    command.suspend()  # otherwise it would write the record of the killed job
     for job in jobs:
         job.kill()
     command.kill()
-    command.wait()
+    process.join()
     return folder
 
 
-def alone() -> list[str]:
-    """How to start a command without a network; nothing where that is not permitted."""
-    prefix = ["unshare", "--net"]
-    is_permitted = (
-        shutil.which("unshare") is not None
-        and subprocess.run([*prefix, "true"], stderr=subprocess.DEVNULL).returncode == 0
-    )
-    return prefix if is_permitted else []
+def may_be_unconnected() -> bool:
+    """Whether a process may have a network of its own."""
+    asked = ["unshare", "--net", "true"]
+    has_program = shutil.which("unshare") is not None
+    return has_program and subprocess.run(asked, stderr=subprocess.DEVNULL).returncode == 0
 
 
 def test_a_run_needs_no_network(killed: Path) -> None:
-    if not alone():
+    if not may_be_unconnected():
         pytest.skip("needs the right to make a network namespace (unshare --net)")
     first = records(killed, "maintain")[0]
     assert first.status == "ok", first.error

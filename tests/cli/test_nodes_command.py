@@ -6,11 +6,10 @@ Both are on this host, so the second finds its lock taken. The variables are tho
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +22,9 @@ import pytest
 
 from bench.core.records.run import RunRecord
 from bench.core.store import read_curve
-from tests.cli.command import ROOT, Answer, own_modules, records, train
+from tests.cli.command import Answer, environment, own_modules, records, train
+from tests.cli.second_node import make_parts
+from tests.fork_server import start_process
 
 pytestmark = pytest.mark.xdist_group("jobs")
 
@@ -41,7 +42,7 @@ from bench.measure.meters.cpu_model import CpuModelMeter
 
 class OnNode0(CpuModelMeter):
     def open(self):
-        if os.environ.get("NODE_OF_TEST") == "1":  # its fork server may be older than the test
+        if os.environ.get("NODE_OF_TEST") == "1":
             raise MeterUnavailable("no counter here")
         super().open()
 """
@@ -50,21 +51,16 @@ class OnNode0(CpuModelMeter):
 class Nodes:
     """Node 0 in this process, and node 1 in another, which makes the parts of all tests."""
 
-    def __init__(self) -> None:
-        self._second = subprocess.Popen(
-            [sys.executable, "-m", "tests.cli.second_node"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder  # of the first run, whose lock is that of all jobs of node 1
+        self._orders, theirs = multiprocessing.Pipe()
+        of_jobs = {"NODE_OF_TEST": "1", "BENCH_LOCK": environment(folder)["BENCH_LOCK"]}
+        self._second = start_process(make_parts, theirs, of_jobs)
+        theirs.close()
 
     def close(self) -> None:
-        self._second.kill()
-        self._second.wait()
-        for stream in (self._second.stdin, self._second.stdout):
-            assert stream is not None
-            stream.close()  # without waiting for its fork server, which ends by itself
+        self._orders.close()  # which ends it
+        self._second.join()
 
     def train(
         self,
@@ -88,25 +84,14 @@ class Nodes:
             "WORLD_SIZE": "2",
             "LOCAL_WORLD_SIZE": "1",
         }
-        self._start_second(folder, variables, arguments if second is None else second)
+        others = {**variables, "RANK": "1"}
+        theirs = arguments if second is None else second
+        self._orders.send((folder, others, ("trainer.num_nodes=2", *theirs)))
         if when_evaluated is not None:
             threading.Thread(target=self._watch, args=(folder, when_evaluated)).start()
-        with mock.patch.dict(os.environ, {**variables, "RANK": "0", "NODE_OF_TEST": "0"}):
+        with mock.patch.dict(os.environ, {**variables, "RANK": "0"}):
             first = train(folder, "trainer.num_nodes=2", *arguments)
-        assert self._second.stdout is not None
-        return first, Answer(**json.loads(self._second.stdout.readline()))
-
-    def _start_second(
-        self, folder: Path, variables: dict[str, str], arguments: tuple[str, ...]
-    ) -> None:
-        asked = {
-            "folder": str(folder),
-            "variables": {**variables, "RANK": "1", "NODE_OF_TEST": "1"},
-            "arguments": ["trainer.num_nodes=2", *arguments],
-        }
-        assert self._second.stdin is not None
-        self._second.stdin.write(json.dumps(asked) + "\n")
-        self._second.stdin.flush()
+        return first, self._orders.recv()
 
     def _watch(self, folder: Path, act: Callable[[psutil.Process], None]) -> None:
         deadline_s = time.monotonic() + 120.0
@@ -125,16 +110,15 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    both = Nodes()
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    both = Nodes(tmp_path_factory.mktemp("two"))
     yield both
     both.close()
 
 
 @pytest.fixture(scope="module")
-def two(nodes: Nodes, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer, Answer]:
-    folder = tmp_path_factory.mktemp("two")
-    return folder, *nodes.train(folder, *QUICK, "repeat=1")
+def two(nodes: Nodes) -> tuple[Path, Answer, Answer]:
+    return nodes.folder, *nodes.train(nodes.folder, *QUICK, "repeat=1")
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,7 @@ from omegaconf import DictConfig
 
 from tests.cli import scripted, scripted_command
 from tests.cli.command import Answer, run_here
-from tests.fork_server import own_fork_server
-
-pytestmark = pytest.mark.xdist_group("jobs")
+from tests.fork_server import LightServer, own_fork_server
 
 COMMON = ("experiment=smoke", "codecarbon=none", "meter=none", "probe.batch_sizes=[1]")
 
@@ -53,7 +51,7 @@ def _sweeper_is_a_plugin() -> Iterator[None]:
     module = ModuleType("hydra_plugins.searcher")
     module.Searcher = Searcher  # type: ignore[attr-defined]
     Searcher.__module__ = module.__name__
-    with pytest.MonkeyPatch.context() as patch, own_fork_server():
+    with pytest.MonkeyPatch.context() as patch, own_fork_server(LightServer):
         patch.setitem(sys.modules, module.__name__, module)
         Plugins.instance().register(Searcher)
         yield

@@ -26,13 +26,13 @@ from bench.core.sweep_folder import SweepFolder
 from bench.launch.stopping import COMMAND_GONE
 from tests.cli import scripted, scripted_command
 from tests.cli.command import LAUNCHER_VARIABLES, Answer, records, run_here, start
-from tests.fork_server import own_fork_server
+from tests.fork_server import LightServer, own_fork_server
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _server_without_libraries() -> Iterator[None]:
     """The scripted runs need none, and one of them ends it."""
-    with own_fork_server():
+    with own_fork_server(LightServer):
         yield
 
 
@@ -89,7 +89,7 @@ def test_a_job_inherits_no_variable_of_a_launcher(
     """From the command through its fork server: a rank in NODE_RANK makes two devices wait."""
     for name, value in LAUNCHER_VARIABLES.items():
         monkeypatch.setenv(name, value)
-    with own_fork_server():
+    with own_fork_server(LightServer):
         assert sweep(tmp_path, f"seed={scripted.OK}").code == 0
     (log,) = tmp_path.glob("results/train/*/log.txt")
     variables = log.read_text().split()
@@ -311,12 +311,11 @@ def test_an_unusable_lock_is_reported_in_one_line(
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("part", ["hydra/launcher=slurm", "hydra/sweeper=race"])
-def test_a_launcher_or_a_sweeper_of_a_single_run_is_refused(tmp_path: Path, part: str) -> None:
-    """Hydra would ignore it, and measure one run on the host where the command was typed."""
-    answer = sweep(tmp_path, part)
+def test_a_launcher_of_a_single_run_is_refused(tmp_path: Path) -> None:
+    """Hydra would ignore it, and measure on the host where the command was typed."""
+    answer = sweep(tmp_path, "hydra/launcher=slurm")
     assert answer.code == 2
-    assert answer.err == f"error: {part}: is for sweeps only; add -m\n"
+    assert answer.err == "error: hydra/launcher=slurm: Hydra launches sweeps only; add -m\n"
     assert not (tmp_path / "results" / "train").exists()
 
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -28,7 +27,6 @@ from tests.cli.command import (
     Answer,
     environment,
     records,
-    start,
     train,
 )
 
@@ -149,14 +147,12 @@ class TestMainJob:
         assert len({line["config_hash"] for line in lines}) == 2
 
     def test_resume_skips_finished_runs(self, sweep: tuple[Path, Answer]) -> None:
-        """By the command as a user runs it."""
         folder, _ = sweep
         before = {record.run_id for record in records(folder)}
-        process = start(folder, "-m", "batch_size=32,256", "resume=true")
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
+        answer = train(folder, "-m", "batch_size=32,256", "resume=true")
+        assert answer.code == 0, answer.err
         assert {record.run_id for record in records(folder)} == before
-        assert "batch_size=256" in out
+        assert "batch_size=256" in answer.out
 
 
 @pytest.fixture(scope="module")
@@ -313,18 +309,6 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert line.startswith("error: ")
     assert words in line
     assert not (tmp_path / "results" / "train").exists()
-
-
-def test_help_and_wrong_keys_do_not_wait_for_torch(tmp_path: Path) -> None:
-    script = "import sys, bench.train; print([m for m in ('torch', 'pandas') if m in sys.modules])"
-    heavy = subprocess.run(
-        [sys.executable, "-c", script],
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert heavy.stdout.strip() == "[]"
 
 
 def test_a_full_disk_loses_nothing_that_was_measured(tmp_path: Path) -> None:
