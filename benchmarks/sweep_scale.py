@@ -40,8 +40,9 @@ from bench import train
 from bench.cli import sweep
 from bench.cli.gather import Gathering
 from bench.core.host import host_facts
+from bench.core.process import Process
 from bench.core.store import CurveWriter, create_run_folder, new_identity, write_record
-from bench.core.sweep_folder import JobNote, JobRun, Process, RunKey, SweepFolder
+from bench.core.sweep_folder import JobNote, JobRun, RunKey, SweepFolder
 from bench.training.plan import plan_training
 from tests.analysis.made_records import Made, curve_of, record_of
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 Searching = Callable[[Sequence[PlannedJob], Sequence[Mapping[str, Any]], Worker], "AdaptiveSweep"]
 # The values of a job that the search for finished runs, and for the best, looks at.
 _FACTS = ("results", "resume", "price", "grid", "objective", "meter")
+_OF_SEARCHES = ("task", "data", "target")
 _BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
@@ -254,6 +255,7 @@ class CheckedSweeper(BasicSweeper):
         planned: list[PlannedJob] = []
         of_planned: list[Mapping[str, Any]] = []
         num_runs = 0
+        names = _FACTS + _OF_SEARCHES * searches
         assert self.config is not None
         wanted = bool(self.config.get("progress", True))
         with CheckingLine(Console(stderr=True), len(jobs), wanted=wanted) as line:
@@ -265,7 +267,7 @@ class CheckedSweeper(BasicSweeper):
                 first_jobs.setdefault(values["results"], overrides)
                 MULTIRUN.resume = str(values["resume"] or True).lower()
                 seed, repeat = values["seed"], values["repeat"]
-                facts = {name: deepcopy(values.get(name)) for name in _FACTS}
+                facts = {name: deepcopy(values.get(name)) for name in names}
                 keys = [
                     RunKey(command=command, config_hash=each, seed=seed, repeat=repeat)
                     for each in digests.of(overrides)

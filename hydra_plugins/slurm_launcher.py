@@ -32,7 +32,7 @@ from bench.core.errors import install_hint
 from bench.core.files import StoreError
 from bench.core.objective import objective_of
 from bench.core.store import read_record
-from bench.core.sweep_folder import JobNote, Launched, SweepFolder
+from bench.core.sweep_folder import JobNote, SweepFolder
 from bench.launch.slurm import (
     SlurmError,
     last_line,
@@ -210,7 +210,7 @@ class SlurmLauncher(Launcher):
     def _write_ids(self, sweep: SweepFolder, ids: Mapping[int, str]) -> None:
         """Write down the ids of jobs, for a later resume=true to ask about."""
         try:
-            sweep.add_launched(Launched(scheduler="slurm", job_ids=ids))
+            sweep.add_launched(ids)
         except StoreError as error:  # the jobs are in the queue, and must be waited for
             say(self._console, f"note: {error}")
 

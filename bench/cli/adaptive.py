@@ -12,15 +12,9 @@ from bench.cli.gather import Gathering
 from bench.cli.multirun import Multirun
 from bench.cli.resume import Finished
 from bench.cli.worker import Worker
+from bench.core.process import Process
 from bench.core.records.run import RunRecord
-from bench.core.sweep_folder import (
-    JobNote,
-    JobRun,
-    PlannedJob,
-    Process,
-    RunKey,
-    SweepFolder,
-)
+from bench.core.sweep_folder import JobNote, JobRun, PlannedJob, RunKey, SweepFolder
 from bench.search.trial import Result, Search, Trial
 
 Ending = Literal["reached", "missed", "stopped", "failed", "interrupted"]

@@ -35,14 +35,20 @@ def candidates_of(
         facts: Of the values of each job, as Candidate has them.
 
     Raises:
-        ValueError: The grid gives several repeats.
+        ValueError: The grid gives several repeats, or a configuration twice.
     """
     candidates: dict[tuple[str, str, str], Candidate] = {}
     for job, values in zip(jobs, facts, strict=True):
         (key,) = job.keys
         overrides = [text for text in job.overrides if key_of(text) not in ("seed", "repeat")]
         place = (key.config_hash, str(values.get("price")), str(values.get("grid")))
-        candidates.setdefault(place, Candidate(overrides=overrides, key=key, facts=values))
+        known = candidates.setdefault(place, Candidate(overrides=overrides, key=key, facts=values))
+        if known.overrides != overrides:
+            first, second = known.overrides, overrides
+            raise ValueError(
+                f"{_without(first, second)} and {_without(second, first)}: give the same"
+                " configuration, and a search repeats it itself; leave one out"
+            )
     repeats = dict.fromkeys(key.repeat for job in jobs for key in job.keys)
     if len(repeats) > 1:
         raise ValueError(
@@ -52,3 +58,7 @@ def candidates_of(
     return list(candidates.values()), list(
         dict.fromkeys(key.seed for job in jobs for key in job.keys)
     )
+
+
+def _without(overrides: Sequence[str], others: Sequence[str]) -> str:
+    return " ".join(text for text in overrides if text not in others)

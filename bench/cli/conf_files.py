@@ -242,3 +242,19 @@ def option_keys(folders: Sequence[Path], file: ConfFile, group: str, package: st
     above = "" if file.is_global else f"{package}."
     for key in file.keys:
         yield replace(key, name=f"{above}{key.name}")
+
+
+def package_of(group: str) -> str:
+    """What the keys of a group begin with: `hydra.sweeper` for `hydra/sweeper`."""
+    return group.replace("/", ".")
+
+
+def keys_of_options(arguments: Sequence[str], group: str) -> dict[str, str]:
+    """Every key of every option of a group, with the first option that has it."""
+    folders = config_folders(arguments)
+    option_by_key: dict[str, str] = {}
+    for option in list_options(folders, group):
+        file = read_conf(option_file(folders, group, option))
+        for key in option_keys(folders, file, group, package_of(group)):
+            option_by_key.setdefault(key.name, option)
+    return option_by_key

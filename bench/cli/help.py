@@ -25,6 +25,7 @@ from bench.cli.conf_files import (
     list_options,
     option_file,
     option_keys,
+    package_of,
     read_conf,
 )
 from bench.cli.start import USAGE_ERROR, print_page
@@ -34,6 +35,9 @@ _HELP = ("--help", "-h")
 _VERSION = "--version"
 _NAME = "operational-metrics-bench"
 _NARROWEST, _WIDEST = 40, 110  # columns; longer lines are hard to read
+# Groups of Hydra's own, with the option that conf/hydra/default.yaml chooses.
+_OF_SWEEPS: Mapping[str, str | None] = {"hydra/sweeper": "checked", "hydra/launcher": None}
+_ONLY_SWEEPS = "objective"  # the key of every command that can sweep, and of no other
 _COLUMN = 30  # comments begin here, unless the key before them is longer
 _GROUP_FLAGS = ("--config-dir DIR",)
 _FLAGS = {
@@ -208,6 +212,8 @@ def command_docs(command: str, arguments: Sequence[str]) -> CommandDocs:
     folders = config_folders(arguments)
     primary = read_conf(folders[0] / f"{command}.yaml")
     chosen = {entry.group: entry.option for entry in primary.defaults}
+    if any(key.name == _ONLY_SWEEPS for key in primary.keys):
+        chosen |= _OF_SWEEPS
     options_given = _options_given(arguments)
     files: dict[str, ConfFile] = {}
     # Backwards, because the options of later groups may override the choice of earlier ones.
@@ -215,6 +221,9 @@ def command_docs(command: str, arguments: Sequence[str]) -> CommandDocs:
         chosen[group] = options_given.get(group, chosen[group])
         option = chosen[group]
         if option is None:
+            continue
+        if group in _OF_SWEEPS and option not in list_options(folders, group):
+            chosen[group] = None  # a plugin of Hydra, which conf/ has no file of
             continue
         files[group] = read_conf(option_file(folders, group, option))
         for entry in files[group].defaults:
@@ -243,7 +252,7 @@ def _parts(
     overridden: dict[str, Key] = {}
     for group in (group for group in chosen if group in files):
         keys: dict[str, Key] = {}
-        for key in option_keys(folders, files[group], group, group):
+        for key in option_keys(folders, files[group], group, package_of(group)):
             # An option that extends another one may leave the comment of a key to that one.
             inherited = keys.get(key.name, key).comment
             keys[key.name] = replace(key, comment=key.comment or inherited)
@@ -252,17 +261,6 @@ def _parts(
         title = f"{group}={chosen[group]}"
         parts.append(Part(title=title, about=files[group].head, keys=list(keys.values())))
     return parts, overridden
-
-
-def keys_of_options(arguments: Sequence[str], group: str) -> dict[str, str]:
-    """Every key of every option of a group, with the first option that has it."""
-    folders = config_folders(arguments)
-    option_by_key: dict[str, str] = {}
-    for option in list_options(folders, group):
-        file = read_conf(option_file(folders, group, option))
-        for key in option_keys(folders, file, group, group):
-            option_by_key.setdefault(key.name, option)
-    return option_by_key
 
 
 def _options_given(arguments: Sequence[str]) -> dict[str, str]:

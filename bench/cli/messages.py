@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import yaml
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 
-from bench.cli.conf_files import no_such_option
-from bench.cli.help import CommandDocs, command_docs, keys_of_options
+from bench.cli.conf_files import keys_of_options, no_such_option, package_of
+from bench.cli.help import CommandDocs, command_docs
 from bench.cli.overrides import how_to_quote, parses, quote_for_shell, quote_value
 from bench.cli.start import MULTIRUN
 from bench.core.printable import printable
@@ -104,6 +104,9 @@ def _explain(error: BaseException, command: str, keys: Sequence[str] = ()) -> st
         return _no_such_key(match[1], command, keys, deletes=True)
     if match := _OPTION.search(text):
         known = _docs_for(command).options.get(match[1])
+        if match[1].startswith("hydra/"):  # plugins of Hydra may add options
+            lines = text.partition("Config search path")[0].splitlines()
+            known = [line.strip() for line in lines if line.startswith("\t")]
         return None if known is None else no_such_option(match[1], match[2], known)
     if _NO_TEXT.search(text):
         return _no_option(command)
@@ -165,7 +168,8 @@ def _no_such_key(key: str, command: str, keys: Sequence[str], *, deletes: bool =
     docs = _docs_for(command)
     if deletes and key in (*keys, *docs.names()):
         return f"~{key}: has no value that could be left out"
-    group = key.partition(".")[0]
+    groups = (each for each in docs.options if key.startswith(f"{package_of(each)}."))
+    group = next(groups, key.partition(".")[0])
     others = keys_of_options(sys.argv[1:], group) if group in docs.options else {}
     if key in others and docs.chosen[group] == others[key]:  # a later option of a sweep lacks it
         return f"{key}: some options of {group} in this sweep have no such key; sweep them apart"

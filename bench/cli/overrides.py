@@ -196,12 +196,16 @@ def with_choices(config: DictConfig, values: dict[str, Any]) -> dict[str, Any]:
     return {**values, CHOICES: {group: names[group] for group in values if group in names}}
 
 
-def refuse_launcher(hydra: HydraConf) -> None:
-    """Refuse a launcher for a single run: Hydra would make the run here and ignore the launcher.
+def refuse_parts_of_sweeps(hydra: HydraConf) -> None:
+    """Refuse a launcher or a sweeper for a single run: Hydra would make the run here without them.
 
     Raises:
         ValueError: One was chosen.
     """
+    if hydra.mode != RunMode.RUN:
+        return
     name = hydra.runtime.choices["hydra/launcher"]
-    if hydra.mode == RunMode.RUN and name != "basic":
-        raise ValueError(f"hydra/launcher={name}: Hydra launches sweeps only; add -m")
+    chosen = [f"hydra/launcher={name}"] * (name != "basic")
+    chosen += [text for text in hydra.overrides.hydra if key_of(text).startswith("hydra/sweeper")]
+    for text in chosen[:1]:
+        raise ValueError(f"{text}: is for sweeps only; add -m")

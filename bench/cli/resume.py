@@ -13,17 +13,10 @@ from bench.core.files import StoreError
 from bench.core.finished import FinishedRuns
 from bench.core.identity import charges_of
 from bench.core.printable import first_and_more
+from bench.core.process import Process
 from bench.core.records.run import RunRecord
 from bench.core.store import read_record
-from bench.core.sweep_folder import (
-    JobNote,
-    JobRun,
-    PlannedJob,
-    Process,
-    RunKey,
-    SweepFolder,
-    SweepPlan,
-)
+from bench.core.sweep_folder import JobNote, JobRun, PlannedJob, RunKey, SweepFolder, SweepPlan
 from bench.launch.slurm import SlurmJob, SlurmStates
 
 RESUME_COMPARABLE = "comparable"  # value of resume= that repeats runs which are not comparable

@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.cli.terminal import say
-from bench.core.sweep_folder import JobNote, Process, SweepFolder
+from bench.core.process import Process
+from bench.core.sweep_folder import JobNote, SweepFolder
 from bench.launch.child import GRACE_S
 
 _STOPPED = "stopped"  # the file in the folder of a sweep that keeps further jobs from beginning

@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from bench.cli.multirun import MULTIRUN
 from bench.core.files import expand_path, unwritable_message
-from bench.core.sweep_folder import PlannedJob, Process, SweepFolder, SweepPlan
+from bench.core.process import Process
+from bench.core.sweep_folder import PlannedJob, SweepFolder, SweepPlan
 
 
 def keep_request(request: DictConfig, first: DictConfig) -> None:

@@ -23,7 +23,7 @@ from bench.cli.fresh_process import FreshProcesses
 from bench.cli.job_process import as_command
 from bench.cli.messages import one_line
 from bench.cli.multirun import MULTIRUN, Multirun
-from bench.cli.overrides import Planned, of_swept_keys, refuse_launcher
+from bench.cli.overrides import Planned, of_swept_keys, refuse_parts_of_sweeps
 from bench.cli.resume import Finished
 from bench.cli.stop_jobs import is_stopped
 from bench.cli.sweep_report import Command
@@ -33,15 +33,10 @@ from bench.core.host import host_facts
 from bench.core.ledger import note_end, note_launch
 from bench.core.lock import lock_path, require_lock
 from bench.core.objective import objective_of
+from bench.core.process import Process
 from bench.core.records.run import RunRecord
-from bench.core.store import (
-    create_run_folder,
-    new_identity,
-    read_record,
-    record_path,
-    write_record,
-)
-from bench.core.sweep_folder import JobNote, JobRun, LostJob, Process, RunKey, SweepFolder
+from bench.core.store import create_run_folder, new_identity, read_record, record_path, write_record
+from bench.core.sweep_folder import JobNote, JobRun, LostJob, RunKey, SweepFolder
 from bench.launch.isolation import Ending
 from bench.launch.job import Job, unreadable_record
 from bench.launch.server import NotStarted
@@ -171,7 +166,7 @@ class Worker:
     def _plan(self, num: int, config: DictConfig) -> Sequence[Planned]:
         """Plan the runs of a job and check what they need; none if it must be refused."""
         try:
-            refuse_launcher(HydraConfig.get())
+            refuse_parts_of_sweeps(HydraConfig.get())
             self.nodes.prepare(OmegaConf.select(config, "trainer.num_nodes") or 1)
             planned = self.command.plan(config)
             for each in planned:

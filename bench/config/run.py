@@ -18,12 +18,17 @@ from bench.core.checks import (
     PositiveAmount,
     Seed,
     one_of,
-    refuse_word,
+    refuse_texts,
 )
 from bench.core.objective import require_objective
 
 _Repeat = Annotated[
-    Count, Strict(), refuse_word("auto", "only our sweepers repeat runs by themselves; add -m")
+    Count,
+    Strict(),
+    refuse_texts(
+        "must be a whole number or, in a sweep (-m), auto",
+        auto="only our sweepers repeat runs by themselves; add -m",
+    ),
 ]
 
 

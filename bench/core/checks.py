@@ -91,12 +91,12 @@ def matches_pattern(pattern: str, remedy: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def refuse_word(word: str, remedy: str) -> BeforeValidator:
-    """Declare that one word, which means something elsewhere, is refused with its own remedy."""
+def refuse_texts(remedy: str, **words: str) -> BeforeValidator:
+    """Declare that texts are refused, with a remedy; some words have one of their own."""
 
     def check(value: object) -> object:
-        if value == word:
-            raise _refusal(remedy)
+        if isinstance(value, str):
+            raise _refusal(words.get(value, remedy))
         return value
 
     return BeforeValidator(check)

@@ -50,14 +50,14 @@ def append_line(path: Path, line: bytes) -> None:
 
     Args:
         path: The file; it is made if it does not exist.
-        line: The row as JSON, without the end of its line.
+        line: The row as JSON, with the end of its line.
 
     Raises:
         OSError: It cannot be written.
     """
     file = os.open(path, _APPEND, 0o644)
     try:
-        write_whole(file, line + b"\n")
+        write_whole(file, line)
     finally:
         os.close(file)
 

@@ -1,16 +1,14 @@
 """The folder of a sweep: what was planned, and how far each job has come.
 
 results/<...>/sweeps/<id>/plan.json is written before anything is launched; a search adds a line to
-plan.jsonl for each job that it chooses later. Each job has one file, jobs/<num>.json, which only
-the process that makes the job writes. These files, and not the values that a launcher returns, say
-what became of a sweep: a job may be made on another node, and may be lost with its process.
+plan.jsonl for each job. Each job has one file, jobs/<num>.json, which only the process that makes
+the job writes. These files, and not the values that a launcher returns, say what became of a sweep:
+a job may be made on another node, and may be lost with its process.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,52 +19,11 @@ from pydantic import TypeAdapter, ValidationError
 from bench.core.errors import first_error
 from bench.core.files import StoreError, list_folder, read_file, replace_file, unwritable_message
 from bench.core.json_lines import append_line, read_lines
+from bench.core.process import Process
 
 _PLAN, _ADDED, _LAUNCHED, _JOBS = "plan.json", "plan.jsonl", "launched.jsonl", "jobs"
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
-    """A process on some host, as it can be found again.
-
-    Attributes:
-        host: The name of the host.
-        pid: Its number there.
-        start_ticks: When it started, in the kernel's ticks since its boot; a number may be used
-            again. None if the system does not tell.
-    """
-
-    host: str
-    pid: int
-    start_ticks: int | None
-
-    @classmethod
-    def current(cls) -> Process:
-        """This process."""
-        pid = os.getpid()
-        return cls(host=platform.node(), pid=pid, start_ticks=_start_ticks(pid))
-
-    def is_alive(self) -> bool | None:
-        """Whether it is alive; None if it is on another host, where nobody can look."""
-        if self.host != platform.node():
-            return None
-        try:
-            os.kill(self.pid, 0)
-        except (ProcessLookupError, OverflowError):  # no process has so large a number
-            return False
-        except PermissionError:  # it belongs to another user
-            pass
-        return _start_ticks(self.pid) == self.start_ticks
-
-
-def _start_ticks(pid: int) -> int | None:
-    try:
-        # The name of the program, in parentheses, may contain anything.
-        values = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return int(values[19])  # field 22 of proc_pid_stat(5)
+_Write = Callable[[Path, bytes], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,19 +121,6 @@ class JobNote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Launched:
-    """The names by which a batch system knows the jobs of a sweep.
-
-    Attributes:
-        scheduler: The batch system: `slurm`.
-        job_ids: Its name of each job, by the number of the job.
-    """
-
-    scheduler: str
-    job_ids: Mapping[int, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LostJob:
     """A job that ended without noting its end, as a batch system describes it.
 
@@ -197,7 +141,7 @@ class LostJob:
 
 _PLAN_FORM: TypeAdapter[SweepPlan] = TypeAdapter(SweepPlan)
 _JOB_FORM: TypeAdapter[PlannedJob] = TypeAdapter(PlannedJob)
-_LAUNCHED_FORM: TypeAdapter[Launched] = TypeAdapter(Launched)
+_IDS_FORM: TypeAdapter[dict[int, str]] = TypeAdapter(dict[int, str])
 _NOTE_FORM: TypeAdapter[JobNote] = TypeAdapter(JobNote)
 
 
@@ -228,7 +172,7 @@ class SweepFolder:
         Raises:
             StoreError: The folder cannot be written.
         """
-        self._append(_ADDED, _JOB_FORM.dump_json(job))
+        self._write(_ADDED, _JOB_FORM.dump_json(job), append_line)
 
     def read_plan(self) -> SweepPlan | None:
         """The plan; None for a sweep that another sweeper than ours makes up as it goes.
@@ -237,26 +181,25 @@ class SweepFolder:
             StoreError: A file cannot be read.
         """
         plan = self._read(_PLAN, _PLAN_FORM)
-        if plan is None:
-            return None
-        return replace(plan, jobs=[*plan.jobs, *read_lines(self.path / _ADDED, _JOB_FORM)])
+        added = read_lines(self.path / _ADDED, _JOB_FORM)
+        return plan and replace(plan, jobs=[*plan.jobs, *added])
 
-    def add_launched(self, launched: Launched) -> None:
-        """Write down by which names the batch system knows further jobs.
+    def add_launched(self, ids: Mapping[int, str]) -> None:
+        """Write down the batch system's id of further jobs, by their numbers.
 
         Raises:
             StoreError: The folder cannot be written.
         """
-        self._append(_LAUNCHED, _LAUNCHED_FORM.dump_json(launched))
+        self._write(_LAUNCHED, _IDS_FORM.dump_json(dict(ids)), append_line)
 
     def read_launched(self) -> Mapping[int, str]:
-        """The batch system's name of each job that was launched, by the number of the job.
+        """The batch system's ids of all jobs that were launched, by their numbers.
 
         Raises:
             StoreError: The file cannot be read.
         """
-        rows = read_lines(self.path / _LAUNCHED, _LAUNCHED_FORM)
-        return {num: job_id for row in rows for num, job_id in row.job_ids.items()}
+        rows = read_lines(self.path / _LAUNCHED, _IDS_FORM)
+        return {num: job_id for ids in rows for num, job_id in ids.items()}
 
     def write_note(self, note: JobNote) -> None:
         """Write how far a job has come, in place of what its file said before.
@@ -296,18 +239,11 @@ class SweepFolder:
             if (note := self._read(f"{_JOBS}/{path.name}", _NOTE_FORM)) is not None:
                 self._notes[num], self._stamps[num] = note, stamp
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write(self, name: str, content: bytes, write: _Write = replace_file) -> None:
         path = self.path / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, content + b"\n")
-        except OSError as error:
-            raise StoreError(unwritable_message(self.path, error)) from error
-
-    def _append(self, name: str, line: bytes) -> None:
-        """Append a line to a file, whole or not at all; it is made if it does not exist."""
-        try:
-            append_line(self.path / name, line)
+            write(path, content + b"\n")
         except OSError as error:
             raise StoreError(unwritable_message(self.path, error)) from error
 

@@ -17,9 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.core.files import StoreError, read_file, unwritable_message, write_whole
 from bench.core.finished import FinishedRuns
+from bench.core.process import Process
 from bench.core.records.run import RunIdentity
 from bench.core.store import read_record, record_path
-from bench.core.sweep_folder import Process
 
 _CLAIMS = ".repeats"  # in the results folder; hidden, so that nobody takes it for a command's
 

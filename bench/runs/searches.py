@@ -11,6 +11,8 @@ from bench.cli.candidates import Candidate, candidates_of
 from bench.cli.multirun import MULTIRUN
 from bench.cli.worker import Worker
 from bench.config.sweeper import RaceConfig, RepeatsConfig
+from bench.core.identity import SAME_SAMPLES
+from bench.core.metrics import metric_at
 from bench.core.sweep_folder import PlannedJob
 from bench.runs.search_results import LIMITS, cost_result, value_result
 from bench.runs.table.race import RaceReport
@@ -20,6 +22,8 @@ from bench.search.repeats import RepeatRules, Repeats, Statistic
 from bench.search.rules import Rules
 from bench.search.suggest import OptunaOrder, RandomOrder
 from bench.search.trial import Order
+
+_OF_TARGET = ("metric", "value", "mode", "rule", "consecutive")  # keys that say what is reached
 
 
 def prepare_race(
@@ -34,7 +38,13 @@ def prepare_race(
         ValueError: The race cannot be run, or Optuna is not installed.
     """
     cost = _cost(facts)
+    _require_one_target(facts)
     candidates, seeds = candidates_of(jobs, facts)
+    if len(candidates) < 2:
+        raise ValueError(
+            "hydra/sweeper=race: the grid has only one configuration; give a key several values, "
+            "such as lr=0.01,0.1, or repeat the one with repeat=auto and without a race"
+        )
     if len(seeds) == 1:
         seeds = list(range(seeds[0], seeds[0] + config.max_seeds))
     rules = Rules(
@@ -76,6 +86,7 @@ def prepare_repeats(
         ValueError: The rule cannot be followed.
     """
     quantity = _objective(facts)
+    _require_meter(quantity, facts)
     is_cost = quantity in LIMITS
     for key in ("max_spent", "statistic"):
         value = getattr(config, key)
@@ -138,16 +149,46 @@ def _cost(facts: Sequence[Mapping[str, Any]]) -> str:
     cost = _objective(facts)
     if cost not in LIMITS:
         raise ValueError(f"objective={cost}: a race is by a cost; give one of {', '.join(LIMITS)}")
-    metered = cost == "target.energy_to_target_j" or (
-        cost == "target.cost_to_target_usd"
-        and any(each["price"].get("usd_per_kwh") for each in facts)
+    _require_meter(cost, facts)
+    return cost
+
+
+def _require_meter(objective: str, facts: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse to search by joules that nothing measures.
+
+    Raises:
+        ValueError: A job has no meter, and the objective is joules, or money for them.
+    """
+    metered = metric_at(objective).joules is not None or (
+        objective.endswith("_usd") and any(each["price"].get("usd_per_kwh") for each in facts)
     )
     if metered and any(not each["meter"]["sources"] for each in facts):
         raise ValueError(
-            f"objective={cost}: nothing would measure it with meter=none; choose a meter, such as "
-            "meter=auto"
+            f"objective={objective}: nothing would measure it with meter=none; choose a meter, "
+            "such as meter=auto"
         )
-    return cost
+
+
+def _require_one_target(facts: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a race to several targets: costs of different work are not comparable.
+
+    Raises:
+        ValueError: The task, the samples or the target of the jobs differ.
+    """
+    values: dict[str, dict[str, None]] = {}
+    for each in facts:
+        data = {
+            f"data.{key}": text for key, text in each["data"].items() if key not in SAME_SAMPLES
+        }
+        target = {f"target.{key}": each["target"][key] for key in _OF_TARGET}
+        for key, value in {"task": each["task"], **data, **target}.items():
+            values.setdefault(key, {})[str(value)] = None
+    for key, found in values.items():
+        if len(found) > 1:
+            raise ValueError(
+                f"{key}={','.join(found)}: a race compares the cost of one target on the same "
+                "data; make a race for each"
+            )
 
 
 def _order(config: RaceConfig, candidates: Sequence[Candidate]) -> Order:

@@ -52,7 +52,7 @@ class Race:
 
     def ask(self) -> Trial | None:
         """See Search."""
-        if self._is_spent():
+        if self.is_spent:
             return None
         trial = self._to_confirm() or self._to_screen() or self._to_repeat()
         if trial is None:
@@ -79,13 +79,18 @@ class Race:
         """See Search."""
         if self._out:
             return False
-        if self._is_spent():
+        if self.is_spent:
             return True
         return (
             len(self.candidates) >= self._num_to_draw
             and self._to_confirm() is None
             and self._to_repeat() is None
         )
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether its budget leaves nothing for a further trial."""
+        return self._left() <= 0
 
     @property
     def best_so_far(self) -> Best:
@@ -142,9 +147,6 @@ class Race:
 
     def _candidate(self, place: int) -> Candidate:
         return self.candidates.setdefault(place, Candidate(place))
-
-    def _is_spent(self) -> bool:
-        return self._left() <= 0
 
     def _left(self) -> float:
         """What may still be spent if all trials that are out spend as much as they may."""

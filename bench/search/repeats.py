@@ -203,4 +203,5 @@ class Repeats:
             (num for num in stops if any(seed not in candidate.runs for seed in range(num))), 0
         )
         known = candidate.runs.keys() | candidate.pending
+        upto = min(upto, self.rules.max_runs)
         return next((seed for seed in range(upto) if seed not in known), None)

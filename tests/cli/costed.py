@@ -17,7 +17,7 @@ from bench.training.plan import plan_training
 from tests.cli.scripted_command import scripted
 from tests.rows import curve
 
-FAILS = 7  # as the batch size
+FAILS, MISSES = 7, 9  # as the batch size
 SPREAD = 0.01  # of one seed to the next
 
 
@@ -31,6 +31,8 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
     (row,) = curve([0.5 if is_cut else 0.95])
     row = replace(row, time_s=limit_s if is_cut else cost_s)
     writer.append(row)
+    if config["batch_size"] == MISSES:
+        row = replace(row, quality={"accuracy": 0.1})
     options: dict[str, Any] = {"status": "ok"}
     if config["batch_size"] == FAILS:
         row = replace(row, quality={"accuracy": 0.1})

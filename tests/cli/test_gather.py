@@ -15,6 +15,7 @@ from bench.cli.multirun import Multirun
 from bench.cli.worker import Worker
 from bench.core.ledger import Ledger
 from bench.core.outcome import outcome_record
+from bench.core.process import Process
 from bench.core.records.run import RunRecord
 from bench.core.store import CurveWriter, create_run_folder, new_identity, read_record, write_record
 from bench.core.sweep_folder import (
@@ -22,7 +23,6 @@ from bench.core.sweep_folder import (
     JobRun,
     LostJob,
     PlannedJob,
-    Process,
     RunKey,
     SweepFolder,
     SweepPlan,

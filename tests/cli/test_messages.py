@@ -59,6 +59,16 @@ OF_TRAIN = {
     "optimizer=": "optimizer=: must be one of adamw, custom, sgd",
     "+seed=1": "+seed: this key exists already; leave out the +",
     "=3": "=3: is not KEY=VALUE",
+    "hydra/sweeper=rcae": (
+        "hydra/sweeper=rcae: must be one of basic, checked, race; did you mean race?"
+    ),
+    "hydra.sweeper.beta=2": (
+        "hydra.sweeper.beta: no such key of hydra/sweeper=checked; hydra/sweeper=race has it"
+    ),
+    "hydra.sweeper.repeats.width=1": (
+        "hydra.sweeper.repeats.width: no such key; did you mean hydra.sweeper.repeats.width_frac or"
+        " model.width?"
+    ),
 }
 
 

@@ -163,6 +163,22 @@ def test_a_configuration_that_fails_has_a_cost_and_does_not_win(tmp_path: Path) 
     assert "batch_size=8" in found["winner"]["overrides"]
 
 
+def test_where_nothing_reaches_the_target_the_report_says_what_may_help(tmp_path: Path) -> None:
+    batch_sizes = f"batch_size={costed.MISSES}"
+    answer = train(tmp_path, *RACE, batch_sizes, "lr=1,2", "hydra.sweeper.max_seeds=2")
+    assert answer.code == 0, answer.err
+    assert result(tmp_path)["winner"] is None
+    assert "No configuration has reached the target; a larger budget" in answer.out
+
+
+def test_a_budget_that_is_spent_is_named(tmp_path: Path) -> None:
+    answer = train(tmp_path, *RACE, "lr=1,2", "hydra.sweeper.max_spent=0.5")
+    assert answer.code == 0, answer.err
+    words = " ".join(answer.out.split())
+    assert "No configuration has reached the target within hydra.sweeper.max_spent." in words
+    assert "The search has spent 0.500 s, all that hydra.sweeper.max_spent allows." in words
+
+
 def test_the_seeds_of_the_command_line_are_those_of_the_race(tmp_path: Path) -> None:
     train(tmp_path, *RACE, "lr=1,2", "seed=5,9")
     assert {record.seed for record in records(tmp_path)} == {5, 9}
@@ -190,6 +206,14 @@ def test_optuna_suggests_the_order(tmp_path: Path) -> None:
         (
             [*RACE, "lr=1,2", "hydra/launcher=submitit_local"],
             "hydra/launcher=submitit_local: returns no result before all have ended",
+        ),
+        ([*RACE, "lr=1,2", "target.value=0.8,0.9"], "target.value=0.8,0.9: a race compares"),
+        ([*RACE, "lr=1,2", "data=digits,breast_cancer"], "a race compares the cost of one target"),
+        ([*RACE, "lr=1"], "the grid has only one configuration; give a key several values"),
+        ([*RACE, "lr=1,1e0,2"], "lr=1 and lr=1.0: give the same configuration"),
+        (
+            ["-m", "lr=1", "repeat=auto", "objective=target.energy_to_target_j"],
+            "nothing would measure it with meter=none",
         ),
         (["-m", "lr=1,2", "repeat=auto", "seed=1,2"], "repeat=auto chooses the seeds"),
         (["-m", "lr=1", "repeat=auto", "hydra.sweeper.repeats.max_runs=2"], "max_runs=2: too few"),

@@ -11,16 +11,9 @@ import pytest
 from bench.cli.resume import Finished, runs_at_work
 from bench.core.files import StoreError
 from bench.core.outcome import outcome_record
+from bench.core.process import Process
 from bench.core.store import create_run_folder, new_identity, write_record
-from bench.core.sweep_folder import (
-    JobNote,
-    Launched,
-    PlannedJob,
-    Process,
-    RunKey,
-    SweepFolder,
-    SweepPlan,
-)
+from bench.core.sweep_folder import JobNote, PlannedJob, RunKey, SweepFolder, SweepPlan
 from bench.launch.slurm import SlurmError
 from tests.launch.slurm_commands import SlurmCommands, no_slurm, queued
 from tests.rows import curve
@@ -47,7 +40,7 @@ class Sweep:
 
     def submit(self) -> None:
         ids = {num: f"7_{num}" for num in range(4)}
-        self.folder.add_launched(Launched(scheduler="slurm", job_ids=ids))
+        self.folder.add_launched(ids)
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,9 @@ from bench.cli.terminal import RunCounter
 from bench.cli.worker import Worker
 from bench.core.files import config_dir
 from bench.core.outcome import outcome_record
+from bench.core.process import Process
 from bench.core.store import create_run_folder, new_identity, read_record, write_record
-from bench.core.sweep_folder import JobNote, JobRun, Process, RunKey, SweepFolder
+from bench.core.sweep_folder import JobNote, JobRun, RunKey, SweepFolder
 from bench.launch.slurm_jobs import Standing
 from bench.launch.stopping import Stopped
 from hydra_plugins.slurm_launcher import SlurmLauncher

@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 
 from bench.cli.multirun import MULTIRUN, NoteFolder
 from bench.cli.stop_jobs import is_stopped, stop_jobs
-from bench.core.sweep_folder import JobNote, Process, SweepFolder, _start_ticks
+from bench.core.process import Process, _start_ticks
+from bench.core.sweep_folder import JobNote, SweepFolder
 
 
 def wait(process: subprocess.Popen[bytes]) -> None:

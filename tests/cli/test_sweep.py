@@ -311,11 +311,12 @@ def test_an_unusable_lock_is_reported_in_one_line(
     assert not (tmp_path / "results").exists()
 
 
-def test_a_launcher_of_a_single_run_is_refused(tmp_path: Path) -> None:
-    """Hydra would ignore it, and measure on the host where the command was typed."""
-    answer = sweep(tmp_path, "hydra/launcher=slurm")
+@pytest.mark.parametrize("part", ["hydra/launcher=slurm", "hydra/sweeper=race"])
+def test_a_launcher_or_a_sweeper_of_a_single_run_is_refused(tmp_path: Path, part: str) -> None:
+    """Hydra would ignore it, and measure one run on the host where the command was typed."""
+    answer = sweep(tmp_path, part)
     assert answer.code == 2
-    assert answer.err == "error: hydra/launcher=slurm: Hydra launches sweeps only; add -m\n"
+    assert answer.err == f"error: {part}: is for sweeps only; add -m\n"
     assert not (tmp_path / "results" / "train").exists()
 
 

@@ -16,7 +16,8 @@ from bench.cli.messages import root_cause
 from bench.cli.multirun import MULTIRUN
 from bench.cli.overrides import Checked, with_paths
 from bench.cli.terminal import CheckingLine
-from bench.core.sweep_folder import JobNote, PlannedJob, Process, SweepFolder
+from bench.core.process import Process
+from bench.core.sweep_folder import JobNote, PlannedJob, SweepFolder
 from bench.launch.needs import Need
 from hydra_plugins.checked_sweeper import CheckedSweeper
 from hydra_plugins.plannings import PLANNINGS, Planning

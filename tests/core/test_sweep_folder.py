@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.core.files import StoreError
-from bench.core.sweep_folder import Launched, PlannedJob, Process, RunKey, SweepFolder, SweepPlan
+from bench.core.process import Process
+from bench.core.sweep_folder import PlannedJob, RunKey, SweepFolder, SweepPlan
 
 KEY = RunKey(command="train", config_hash="0123456789ab", seed=0, repeat=0)
 
@@ -57,5 +58,5 @@ def test_a_full_disk_names_the_remedy(folder: SweepFolder) -> None:
 def test_ids_of_further_jobs_are_added(folder: SweepFolder) -> None:
     assert folder.read_launched() == {}
     for ids in ({0: "7_0", 1: "7_1"}, {2: "8"}):
-        folder.add_launched(Launched(scheduler="slurm", job_ids=ids))
+        folder.add_launched(ids)
     assert folder.read_launched() == {0: "7_0", 1: "7_1", 2: "8"}

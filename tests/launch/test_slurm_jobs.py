@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.sweep_folder import JobNote, LostJob, Process, SweepFolder
+from bench.core.process import Process
+from bench.core.sweep_folder import JobNote, LostJob, SweepFolder
 from bench.launch.slurm import SlurmError, SlurmJob, SlurmStates
 from bench.launch.slurm_jobs import SlurmJobs, Standing
 from tests.fakes import FakeClock

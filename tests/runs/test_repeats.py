@@ -13,9 +13,9 @@ import pytest
 
 from bench.core.files import StoreError
 from bench.core.outcome import outcome_record
+from bench.core.process import Process
 from bench.core.records.run import RunIdentity, Status
 from bench.core.store import create_run_folder, new_identity, write_record
-from bench.core.sweep_folder import Process
 from bench.runs.own_run import OwnRun
 from bench.runs.repeats import claim_free_repeat
 

@@ -113,6 +113,22 @@ def test_runs_may_be_out_and_told_in_any_order() -> None:
     assert following == [0, 1, 2]
 
 
+def test_no_configuration_gets_more_runs_than_the_most() -> None:
+    # Two values lie on both sides of the median with 1 - 2^-1: 50% need two runs and no third one.
+    search = Repeats(1, RepeatRules(max_runs=2, alpha=0.5, width_frac=10.0))
+    make(search, cost=1.0)
+    make(search, cost=2.0)
+    assert search.ask() is None
+    shown = search.repeated(0)
+    assert shown.is_narrow
+    assert shown.estimate is not None
+    assert (shown.estimate.low, shown.estimate.high) == (1.0, 2.0)
+    hopeless = Repeats(1, RepeatRules(max_runs=2, alpha=0.5))
+    make(hopeless, reached=False)
+    make(hopeless, reached=False)
+    assert hopeless.ask() is None
+
+
 def test_an_expected_cost_pays_for_misses() -> None:
     search = Repeats(1, RepeatRules(statistic="expected_cost", width_frac=10.0))
     for seed in range(30):

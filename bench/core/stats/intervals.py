@@ -213,7 +213,7 @@ def _rank(num: int, confidence: float) -> int:
     # The median lies below the k-th smallest of n values if fewer than k of them lie below it: by
     # the binomial distribution, whose function bdtr is.
     below = bdtr(np.arange(num + 1), num, 0.5)
-    return int(np.searchsorted(below, (1 - confidence) / 2))
+    return int(np.searchsorted(below, (1 - confidence) / 2, side="right"))
 
 
 def _interpolated(ordered: Floats, confidence: float) -> Bounds:

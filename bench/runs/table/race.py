@@ -104,8 +104,7 @@ class RaceReport:
         kept = [place for place in places if place is not None]
         lines = [prose(self._headline(), console)]
         if race.leader() is None:
-            lines.append(prose("No configuration has reached the target.", console))
-            return [*lines, prose(self._bill(), console)]
+            return [*lines, prose(f"{self._why_no_winner()} {self._bill()}", console)]
         titles = ["winner", "runner-up"] if race.is_over else ["best so far", "next"]
         scale = _SCALES[self._cost.unit]
         unit = unit_of(kept[0].ert.value or 0.0, scale)
@@ -161,13 +160,29 @@ class RaceReport:
         runs = f"{len(history)} run{'s' * (len(history) != 1)}"
         if parts:
             runs += f" ({', '.join(parts)})"
-        tried = f"{len(self._race.candidates)} of {len(self._overrides)} configurations"
-        return f"race by {self._cost.title}: {runs} of {tried}"
+        tried = f"{len(self._race.candidates)} of {len(self._overrides)} configurations tried"
+        return f"race by {self._cost.title}: {tried}, {runs}"
+
+    def _why_no_winner(self) -> str:
+        num = sum(step.result.reached for step in self._history)
+        if num:
+            return (
+                f"No winner: {num} runs reached the target, but {self._cost.title} is not known of"
+                " any; health.flags in sweep.csv say why."
+            )
+        if not self._race.is_over:
+            return "No configuration has reached the target yet."
+        if self._race.is_spent:
+            return "No configuration has reached the target within hydra.sweeper.max_spent."
+        return (
+            "No configuration has reached the target; a larger budget (budget.max_epochs) or a"
+            " lower target.value may help."
+        )
 
     def _verdict(self, places: Sequence[Place]) -> str:
         evidence, second = self._race.evidence(), self._race.second()
         if second is None:
-            return ""
+            return "No rival: every other configuration that was tried has failed or missed."
         name = self._name(self._overrides[second.place])
         other = "the runner-up" if name == places[-1].name else f"{name}, which may be as good"
         if evidence is None:
@@ -183,21 +198,22 @@ class RaceReport:
         num_unknown, found = self._num_unknown(), self._spent(found=True)
         more = f", and {num_unknown} runs of unknown cost" if num_unknown else ""
         before = f" ({quantity(found, scale)} of it before)" if found else ""
-        bill = f"The search has spent {quantity(self._spent(), scale)}{before}{more}."
+        end = ", all that hydra.sweeper.max_spent allows" if self._race.is_spent else ""
+        bill = f"The search has spent {quantity(self._spent(), scale)}{before}{more}{end}."
         return f"{bill} {self._grid_text(grid, scale)}"
 
     def _grid_text(self, grid: GridPrice, scale: Scale) -> str:
         """The price of the whole grid, and how it was found."""
         num = self._num_seeds()
-        seeds = "one seed each" if num == 1 else f"{num} seeds each, as many as the winner"
+        seeds = "one seed each" if num == 1 else f"{num} seeds each, as many as the winner,"
         kinds = {"measured": grid.num_complete, "stopped": grid.num_stopped}
         kinds["not tried"] = self._num_not_run()
         how = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
         least = quantity(grid.least, scale)
         if grid.value is None:
-            return f"The whole grid with {seeds}, costs at least {least} ({how})."
+            return f"The whole grid with {seeds} costs at least {least} ({how})."
         price, share = quantity(grid.value, scale), self._spent() / grid.value
-        text = f"The whole grid with {seeds}, costs about {price} (estimated: {how})"
+        text = f"The whole grid with {seeds} costs about {price} (estimated: {how})"
         return f"{text}, and at least {least}; the search cost {share:.0%} of the estimate."
 
     def _grid(self) -> GridPrice:

@@ -12,6 +12,7 @@ from bench.cli.adaptive import Step
 from bench.cli.overrides import of_swept_keys
 from bench.core.metrics import metric_at
 from bench.core.stats.intervals import Estimate
+from bench.runs.search_results import LIMITS
 from bench.runs.table.columns import Column, fit_table, legend, prose
 from bench.runs.table.history import write_search
 from bench.runs.table.medians import ABSENT, digits
@@ -116,7 +117,8 @@ class RepeatsReport:
         if shown.is_narrow:
             return "narrow"
         if shown.is_hopeless:
-            return "no run has reached its target"
+            is_cost = self._metric.path in LIMITS
+            return "no run has reached its target" if is_cost else "no run has a value"
         if shown.num_runs >= self._repeats.rules.max_runs:
             return "max_runs"
         return "max_spent" if self._repeats.is_over else "interrupted"
