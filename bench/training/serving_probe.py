@@ -4,6 +4,9 @@ It runs in this process in a closed loop, from a tensor on the device to outputs
 without a network or a queue. It has four parts: warm-up, requests of one input each, a short trial
 of each batch size, and a window for throughput and joules at the best one. None takes longer than
 max_s. Inputs are cycled, so that no request repeats the one before.
+
+The window consists of groups of batches. Throughput is that of the median group: what disturbs the
+machine for some milliseconds would move the mean, and with it every comparison of two runs.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -39,6 +43,7 @@ _FAR_FRAC = 0.5
 # Sizes that come this close to the best one are compared again, for min_batch_s each.
 _CLOSE_FRAC = 0.9
 _MOST_GROWTH = 100.0  # of the number of batches, since the first batches may take unusually long
+_NUM_GROUPS = 20  # of the window, or one per batch if batches take longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,23 @@ class _Timing:
     def per_s(self) -> float:
         """Inputs per second."""
         return self.num_inputs / self.elapsed_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Throughput:
+    """What the groups of one batch size gave together; per_s is that of the median group."""
+
+    batch_size: int
+    num_inputs: int
+    per_s: float
+
+
+def _together(groups: Sequence[_Timing]) -> _Throughput:
+    return _Throughput(
+        batch_size=groups[0].batch_size,
+        num_inputs=sum(group.num_inputs for group in groups),
+        per_s=statistics.median(map(_per_s, groups)),
+    )
 
 
 def _per_s(timing: _Timing) -> float:
@@ -110,27 +132,25 @@ def probe_serving(
     prober = _Prober(network, inputs, config, synchronize, clock)
     latencies_ms = prober.latencies_ms()
     best = prober.best_batch_size()
-    spent = None
-    if best is not None:
-        best, spent = prober.measured(best, meters)
-    return _as_recorded(latencies_ms, best, spent, samples_per_input)
+    found, spent = (None, None) if best is None else prober.measured(best, meters)
+    return _as_recorded(latencies_ms, found, spent, samples_per_input)
 
 
 def _as_recorded(
     latencies_ms: Sequence[float],
-    best: _Timing | None,
+    found: _Throughput | None,
     spent: WindowEnergy | None,
     samples_per_input: int,
 ) -> Serving:
-    """Put the measurements into a record; `spent` is the energy of the inputs of `best`."""
-    num = best.num_inputs * samples_per_input if best else 0
+    """Put the measurements into a record; `spent` is the energy of the inputs of `found`."""
+    num = found.num_inputs * samples_per_input if found else 0
     return Serving(
         num_requests=len(latencies_ms),
         latency_p50_ms=latency_percentile(latencies_ms, 0.5),
         latency_p90_ms=latency_percentile(latencies_ms, 0.9),
         latency_p99_ms=latency_percentile(latencies_ms, 0.99),
-        throughput_per_s=best.per_s * samples_per_input if best else None,
-        throughput_batch_size=best.batch_size if best else None,
+        throughput_per_s=found.per_s * samples_per_input if found else None,
+        throughput_batch_size=found.batch_size if found else None,
         energy_per_prediction_j=spent.total_j / num if spent and spent.total_j else None,
         energy_per_prediction_label=spent.label if spent else None,
         energy_per_prediction_error_frac=spent.error_frac if spent else None,
@@ -250,7 +270,23 @@ class _Prober:
         self._synchronize()
         return self._clock() - start_s
 
-    def measured(self, best: _Timing, meters: MeterSet) -> tuple[_Timing, WindowEnergy | None]:
+    def _groups(self, best: _Timing, least_s: float, window_s: float) -> Iterator[_Timing]:
+        """Time groups of the best batch size, until they take least_s together.
+
+        Args:
+            best: An earlier timing of that size.
+            least_s: The time that they should take at least.
+            window_s: The whole window, of which a group is a fixed share.
+        """
+        per_s = best.num_batches / best.elapsed_s
+        spent_s = 0.0
+        while spent_s < least_s:
+            length_s = min(window_s / _NUM_GROUPS, least_s - spent_s)
+            group = self._group(best.batch_size, math.ceil(length_s * per_s), spent_s)
+            spent_s = group.spent_s
+            yield group
+
+    def measured(self, best: _Timing, meters: MeterSet) -> tuple[_Throughput, WindowEnergy | None]:
         """Measure throughput and joules at the best batch size, in one window.
 
         Joules are None if the window would be longer than max_s, or if the meter gave nothing or
@@ -259,23 +295,23 @@ class _Prober:
         """
         refresh_s = meters.refresh_s if meters.complete else None
         if refresh_s is None or MIN_REFRESHES * refresh_s > self._config.max_s:
-            return self._grown(best, self._least_s), None
+            is_long = best.elapsed_s >= self._least_s
+            groups = [best] if is_long else [*self._groups(best, self._least_s, self._least_s)]
+            return _together(groups), None
         least_s = max(MIN_REFRESHES * refresh_s, self._least_s)
-        num_batches, timed_s, elapsed_s = 0, 0.0, 0.0
+        groups, elapsed_s = [], 0.0
         energy = EnergyWindow(meters)
         self._synchronize()
         energy.start()
         start_s = self._clock()
         while elapsed_s < least_s:
-            rest = (least_s - elapsed_s) / best.elapsed_s * best.num_batches
-            num = math.ceil(rest)
-            timed_s += self._timed_s(best.batch_size, num)  # the device is idle at its end
-            # The clock comes after the meter, so the window never counts less time than energy.
+            groups += self._groups(best, least_s - elapsed_s, least_s)
+            # The device is idle at the end of a group. The clock comes after the meter, so the
+            # window never counts less time than energy.
             spent = energy.read()
             elapsed_s = self._clock() - start_s
-            num_batches += num
-        timing = replace(best, num_batches=num_batches, elapsed_s=timed_s)
-        return timing, spent if spent.total_j is not None and spent.total_j > 0 else None
+        resolved = spent.total_j is not None and spent.total_j > 0
+        return _together(groups), spent if resolved else None
 
 
 def _batches(inputs: Any, batch_size: int) -> list[Any]:

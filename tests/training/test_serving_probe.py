@@ -132,6 +132,22 @@ def test_throughput_is_that_of_the_best_batch_size() -> None:
     assert serving.throughput_per_s == pytest.approx(256 / 0.266)
 
 
+def test_a_disturbance_of_the_window_does_not_move_the_throughput() -> None:
+    """One second in which nothing is computed, in a window of 50 refreshes of 0.1 s."""
+    device = Device(lambda _: 0.010)
+
+    def cost_s(_: Tensor) -> float:
+        return 0.010 + (1.0 if device.read_at_s and len(device.batches) == 150 else 0.0)
+
+    device._cost_s = cost_s
+    meter = FunctionMeter(device.five_watts_j, refresh_s=0.1)
+    serving = probed(device, numbered(8), batch_sizes=[8], num_requests=1, meter=meter)
+    assert serving.throughput_per_s == pytest.approx(8 / 0.010)
+    # The joules are those of the whole window: 5 s at 5 W, for 4 s of predictions.
+    joules = 5 * 5.0 / (8 * 4.0 / 0.010)
+    assert serving.energy_per_prediction_j == pytest.approx(joules, rel=0.01)
+
+
 def timed_s(device: Device, batch_size: int, cost_s: float) -> float:
     return cost_s * sum(len(batch) == batch_size for batch in device.batches)
 

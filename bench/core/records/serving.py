@@ -24,9 +24,10 @@ class Serving:
             `offline`.
         latency_p90_ms: 90th percentile of the same. None below 64 requests, and in `offline`.
         latency_p99_ms: 99th percentile of the same. None below 662 requests, and in `offline`.
-        throughput_per_s: Probe: samples per second at the best batch size tried, over
-            `probe.min_batch_s` or, with joules, over their window. `bench.serve`: answered samples
-            / duration. None in `generate`, which has `output_tokens_per_s`.
+        throughput_per_s: Probe: samples per second at the best batch size tried. The time,
+            `probe.min_batch_s` or that of the joules, is divided into 20 groups of batches, and the
+            median of their rates counts. `bench.serve`: answered samples / duration. None in
+            `generate`, which has `output_tokens_per_s`.
         throughput_batch_size: Best of the batch sizes that the probe tried.
         energy_per_prediction_j: Joules / predictions. Probe: over a window of at least 50 refreshes
             at that batch size. `bench.serve`: from the first query issued to the last one answered,
