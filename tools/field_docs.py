@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import get_args, get_origin, get_type_hints
 
-from bench.core.metric import Better, words_and_unit
+from bench.core.metric import Better, Metric, words_and_unit
 from bench.core.metrics import METRICS
 from bench.core.qualities import QUALITIES, TASK_QUALITIES
 from bench.core.records.curve import CurveRow
@@ -156,11 +156,19 @@ def gate_table() -> list[list[str]]:
             metric.unit,
             _BETTER[metric.better],
             str(metric.kind),
-            f"{metric.least_effect_frac:.0%}" if metric.least_effect_frac else "any",
+            _least_effect(metric),
         ]
         for metric in GATE_METRICS
     ]
     return [["metric", "unit", "better", "kind", "least effect"], *rows]
+
+
+def _least_effect(metric: Metric) -> str:
+    if not metric.least_effect_frac:
+        return "any"
+    of_base = f"{metric.least_effect_frac:.0%}"
+    floor = f"{metric.least_effect_abs:g} {metric.unit}"
+    return f"{of_base}, at least {floor}" if metric.least_effect_abs else of_base
 
 
 def _without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -84,6 +84,8 @@ class Metric:
         kind: How the gate compares it; None if it does not.
         least_effect_frac: The smallest difference that matters, as a share of the value; 0 if any
             does. The gate ignores smaller losses, and smaller differences decide no Pareto front.
+        least_effect_abs: The same in the unit of the record, for the gate, where a loss must reach
+            both to count.
         rounding_frac: Values that differ by no more than this share are equal.
         lower: Smallest possible value.
         censored_by: What a run that missed its target has spent instead; None if the quantity is
@@ -106,6 +108,7 @@ class Metric:
     better: Better | None
     kind: Kind | None = None
     least_effect_frac: float = SUM_EFFECT_FRAC
+    least_effect_abs: float = 0.0
     rounding_frac: float = 0.0
     lower: float = 0.0
     censored_by: Quantity | None = None
@@ -126,6 +129,11 @@ class Metric:
         if self.better is None:
             raise ValueError(f"{self.path}: neither more nor less of it is better")
         return self.better
+
+    def least_loss_frac(self, base: float) -> float:
+        """The smallest loss that counts, as a share of the base."""
+        of_base = self.least_effect_abs / abs(base) if base else 0.0
+        return max(self.least_effect_frac, of_base)
 
     @property
     def axis_label(self) -> str:

@@ -76,9 +76,14 @@ def selected(config: JudgeConfig) -> list[Metric]:
     """
     own = [metric_named(name) for name in config.metrics or [] if is_own(name)]
     return [
-        replace(
-            metric, least_effect_frac=config.min_effect.get(metric.name, metric.least_effect_frac)
-        )
+        _with_effect(metric, config.min_effect.get(metric.name, metric.least_effect_frac))
         for metric in (*GATE_METRICS, *own)
         if config.metrics is None or metric.name in config.metrics
     ]
+
+
+def _with_effect(metric: Metric, effect_frac: float) -> Metric:
+    """A metric with the least effect that is wanted; one of the user's holds without a floor."""
+    if effect_frac == metric.least_effect_frac:
+        return metric
+    return replace(metric, least_effect_frac=effect_frac, least_effect_abs=0.0)

@@ -114,6 +114,10 @@ def test_settings_select_metrics_and_change_their_least_effects() -> None:
         ("accuracy", 0.01),
     ]
     assert selected(JudgeConfig()) == list(GATE_METRICS)
+    (init,) = selected(JudgeConfig(metrics=["init_s"]))
+    assert init.least_effect_abs == 0.05
+    (own,) = selected(JudgeConfig(metrics=["init_s"], min_effect={"init_s": 0.02}))
+    assert (own.least_effect_frac, own.least_effect_abs) == (0.02, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,7 @@ def _test(values: RowValues) -> _Test:
         base, candidate = align(values)
         loss = loss_of(base, candidate, better)
     floor_frac = 0.0 if kind == "exact" else values.floor_frac
+    least_frac = values.metric.least_loss_frac(float(np.median(values.base)))
     is_tested = kind == "measured" and not _all_missed(values)
     exchanged = values.strata, values.servers
     units = values.strata
@@ -140,7 +141,7 @@ def _test(values: RowValues) -> _Test:
         base=base,
         candidate=candidate,
         loss=loss,
-        threshold_frac=max(values.metric.least_effect_frac, floor_frac),
+        threshold_frac=max(least_frac, floor_frac),
         p_loss=p_better(base, candidate, better, *exchanged) if is_tested else None,
         p_gain=p_better(candidate, base, better, *exchanged) if is_tested else None,
         runs_per_unit=round(num_runs / len(units)),

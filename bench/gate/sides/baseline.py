@@ -261,7 +261,7 @@ def _moved(medians: Mapping[str, _Accepted], runs: Sequence[GateRun]) -> list[st
         if all(is_all_of_its_total(metric, run) for run in runs):
             continue  # its total has the same line
         change = (now.value - first.value) / abs(first.value) if first.value else math.inf
-        if first.value == now.value or abs(change) < metric.least_effect_frac:
+        if first.value == now.value or abs(change) < metric.least_loss_frac(first.value):
             continue
         moved = f"drifted by {change:+.1%}" if math.isfinite(change) else "drifted out of reach"
         lines.append(

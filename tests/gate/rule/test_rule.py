@@ -88,6 +88,15 @@ def test_the_noise_floor_raises_the_least_effect_of_measured_metrics_only() -> N
     assert (exact.verdict, exact.threshold_frac) == ("regression", 0.0)
 
 
+def test_a_least_effect_in_the_unit_of_the_metric_counts_where_it_is_the_larger() -> None:
+    """Of a base of 100.05, whose share of 5% is 5."""
+    row = only(samples(STEADY, scaled(1.1), replace(TIME, least_effect_abs=20.0)))
+    assert row.verdict == "no change"
+    assert row.threshold_frac == pytest.approx(20 / 100.05)
+    row = only(samples(STEADY, scaled(1.1), replace(TIME, least_effect_abs=2.0)))
+    assert (row.verdict, row.threshold_frac) == ("regression", 0.05)
+
+
 def test_what_is_modelled_is_shown_and_never_judged() -> None:
     row = only(samples(STEADY, scaled(2.0), kind="modelled", note="label: modelled"))
     assert (row.verdict, row.kind, row.note) == ("not judged", "modelled", "label: modelled")
