@@ -6,8 +6,13 @@ import os
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 
 from bench.launch.isolation import ForkServer
+
+# Imported first by its fork server, it looks nothing up.
+LOOKING_UP = Thread(target=time.monotonic)
+LOOKING_UP.start()
 
 
 def load() -> None:

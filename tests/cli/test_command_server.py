@@ -29,7 +29,8 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "RANK": "1"}
 _SERVE = """
 from bench.cli import command_server
 command_server.JOBS["tests.cli.served"] = "tests.launch.jobs"
-command_server.preloaded_modules = lambda job: [job]  # without the libraries of real runs
+# Without the libraries of real runs.
+command_server.preloaded_modules = lambda job: ["tests.cli.served", job]
 raise SystemExit(command_server.main())
 """
 Start = Callable[[], CommandServer]
