@@ -112,8 +112,14 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("command", list(COMMANDS))
-@pytest.mark.parametrize("place", ["/proc/x", "a_file", "a_file/below"])
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [
+        *((command, "a_file") for command in COMMANDS),
+        ("plot", "/proc/x"),
+        ("plot", "a_file/below"),
+    ],
+)
 def test_a_place_that_cannot_be_written_is_one_line(
     command: str, place: str, results: Path, tmp_path: Path
 ) -> None:

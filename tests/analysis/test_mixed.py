@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import pytest
 from pandas import DataFrame
 
@@ -20,6 +23,7 @@ from analysis.tables.tables import summary_tables
 from analysis.tables.text_table import TextTable
 from tests.analysis.made_tasks import OWN, TASKS, make_mixed
 
+DataOf = Callable[[str], DataFrame]
 TITLES = {
     "multiclass classification, accuracy ≥ 0.93, digits",
     "regression, rmse ≤ 53.15, diabetes",
@@ -43,6 +47,13 @@ def runs(loaded: Loaded) -> DataFrame:
 
 
 @pytest.fixture(scope="module")
+def data_of(runs: DataFrame) -> DataOf:
+    """The data of a figure of all runs, prepared once."""
+    frames = Frames(runs)
+    return cache(lambda name: figure_data(name, frames))
+
+
+@pytest.fixture(scope="module")
 def summary(runs: DataFrame) -> DataFrame:
     return summarise(runs)
 
@@ -62,19 +73,19 @@ def test_data_tell_configurations_apart_so_targets_are_not_in_their_names(
 
 
 @pytest.mark.parametrize("name", ["quality_time", "ladder_time", "tta_eta", "factors_time"])
-def test_each_task_has_a_panel(runs: DataFrame, name: str) -> None:
-    data = figure_data(name, Frames(runs))
+def test_each_task_has_a_panel(data_of: DataOf, name: str) -> None:
+    data = data_of(name)
     assert set(data["group"]) == TITLES
     assert len(draw_figure(name, data, "two").axes) >= len(TITLES)
 
 
-def labels(runs: DataFrame, name: str, which: str) -> set[str]:
-    figure = draw_figure(name, figure_data(name, Frames(runs)), "one")
+def labels(data_of: DataOf, name: str, which: str) -> set[str]:
+    figure = draw_figure(name, data_of(name), "one")
     return {getattr(axes, f"get_{which}label")().replace("\n", " ") for axes in figure.axes}
 
 
-def test_axes_say_which_quality_and_which_sample(runs: DataFrame) -> None:
-    assert labels(runs, "quality_time", "y") == {
+def test_axes_say_which_quality_and_which_sample(data_of: DataOf) -> None:
+    assert labels(data_of, "quality_time", "y") == {
         "validation accuracy (fraction)",
         "validation root mean squared error",
         "validation perplexity",
@@ -82,15 +93,15 @@ def test_axes_say_which_quality_and_which_sample(runs: DataFrame) -> None:
         f"validation {OWN}",
     }
     each = {"time per sample (s)", "time per row (s)", "time per token (s)"}
-    assert labels(runs, "factors_time", "y") == each
+    assert labels(data_of, "factors_time", "y") == each
     sizes = {"batch size (samples)", "batch size (rows)", "batch size (sequences)"}
-    assert labels(runs, "batch_size_time", "x") == sizes
+    assert labels(data_of, "batch_size_time", "x") == sizes
     rates = {"throughput (1/s)", "throughput (rows/s)", "throughput (tokens/s)"}
-    assert labels(runs, "throughput_latency", "y") == rates
+    assert labels(data_of, "throughput_latency", "y") == rates
 
 
-def test_servings_are_drawn_by_the_quality_of_their_training(runs: DataFrame) -> None:
-    data = figure_data("quality_latency", Frames(runs))
+def test_servings_are_drawn_by_the_quality_of_their_training(data_of: DataOf) -> None:
+    data = data_of("quality_latency")
     axes = dict(zip(data["group"], data["y_name"], strict=True))
     assert axes == {
         "multiclass classification, digits": "quality_test.accuracy",
@@ -100,16 +111,16 @@ def test_servings_are_drawn_by_the_quality_of_their_training(runs: DataFrame) ->
 
 
 def test_compression_is_drawn_by_accuracy_or_by_the_metric_of_the_target(
-    runs: DataFrame,
+    data_of: DataOf,
 ) -> None:
-    assert labels(runs, "compression", "y") == {
+    assert labels(data_of, "compression", "y") == {
         "change of accuracy (percentage points)",
         "change of test root mean squared error",
     }
 
 
-def test_the_hardest_rung_is_on_the_right(runs: DataFrame) -> None:
-    data = figure_data("ladder_time", Frames(runs))
+def test_the_hardest_rung_is_on_the_right(data_of: DataOf) -> None:
+    data = data_of("ladder_time")
     for title, part in data.groupby("group"):
         figure = draw_figure("ladder_time", part.drop(columns=["group", "omitted"]), "one")
         rungs = [float(tick.get_text()) for tick in figure.axes[0].get_xticklabels()]
@@ -117,9 +128,9 @@ def test_the_hardest_rung_is_on_the_right(runs: DataFrame) -> None:
 
 
 def test_a_perplexity_has_a_logarithmic_axis_and_a_negative_score_a_linear_one(
-    runs: DataFrame,
+    data_of: DataOf,
 ) -> None:
-    data = figure_data("quality_time", Frames(runs)).drop(columns="omitted")
+    data = data_of("quality_time").drop(columns="omitted")
     scales = {
         rows["metric"].iloc[0]: draw_figure("quality_time", rows.drop(columns="group"), "one")
         .axes[0]
@@ -203,8 +214,8 @@ ABSENT |= {"timeline", "load", "stages"}
 
 
 @pytest.mark.parametrize("name", sorted(set(FIGURES) - ABSENT))
-def test_every_figure_has_data(runs: DataFrame, name: str) -> None:
-    assert len(figure_data(name, Frames(runs)))
+def test_every_figure_has_data(data_of: DataOf, name: str) -> None:
+    assert len(data_of(name))
 
 
 def test_every_task_is_made() -> None:

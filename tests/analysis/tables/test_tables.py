@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ from analysis.stats.best import runs_needed
 from analysis.stats.outcomes import reached
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import summarise
-from analysis.tables.tables import tables, write_tables
+from analysis.tables.tables import summary_tables, tables, write_tables
 from analysis.tables.text_table import Cell, TextTable, escape, to_csv, to_latex, to_markdown
 from bench.core.printable import markdown_safe
 from bench.core.stats.intervals import share
@@ -52,6 +54,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def made_tables(runs: pd.DataFrame) -> dict[str, TextTable]:
     return tables(runs)
+
+
+def table_of(runs: pd.DataFrame, topic: str, summary: pd.DataFrame | None = None) -> TextTable:
+    """One of the tables, without making the others; the summary is given if it is known."""
+
+    def make(name: str, function: Callable[[], Any], instead: Any) -> Any:
+        return function() if name == f"table {topic}" else instead
+
+    known = summarise(runs) if summary is None else summary
+    return summary_tables(known, search_cost(runs), runs, make)[topic]
 
 
 def one(summary: pd.DataFrame, metric: str, configuration: str) -> pd.Series:
@@ -95,7 +107,7 @@ def test_a_killed_run_without_a_host_belongs_to_its_configuration(runs: pd.DataF
 def test_the_same_configuration_on_two_processors_is_two_rows(runs: pd.DataFrame) -> None:
     other = runs[runs["command"] == "train"].assign(**{"host.cpu_name": "Other CPU"})
     both = pd.concat([runs, other.assign(run_id=other["run_id"] + "x")], ignore_index=True)
-    table = tables(both)["time"]
+    table = table_of(both, "time")
     rows = list(zip(column(table, "configuration"), column(table, "compared within"), strict=True))
     assert rows == [
         ("batch_size=16", "Made CPU"),
@@ -113,17 +125,17 @@ def on_nodes(runs: pd.DataFrame, *names: str | None) -> pd.DataFrame:
 
 def test_runs_of_several_nodes_of_one_kind_name_them(eight: pd.DataFrame) -> None:
     """They are repeats of one another; three configurations of eight runs, in their order."""
-    table = tables(on_nodes(eight, "node1", "node2"))["time"]
+    table = table_of(on_nodes(eight, "node1", "node2"), "time")
     assert column(table, "node") == ["node1, node2"] * 3
     assert any("force=[host.name]" in note for note in table.notes)
-    many = tables(on_nodes(eight, "node1", "node2", "node3", None))["time"]
+    many = table_of(on_nodes(eight, "node1", "node2", "node3", None), "time")
     assert column(many, "node") == ["3 nodes"] * 3
     assert column(many, "runs") == ["8"] * 3
 
 
 @pytest.mark.parametrize("names", [("node1",), ("node1", None), (None,)])
 def test_runs_of_one_node_do_not(eight: pd.DataFrame, names: tuple[str | None, ...]) -> None:
-    table = tables(on_nodes(eight, *names))["time"]
+    table = table_of(on_nodes(eight, *names), "time")
     assert "node" not in table.columns
     assert not any("host.name" in note for note in table.notes)
 
@@ -137,7 +149,7 @@ def test_joules_of_different_labels_are_never_in_one_column(tmp_path: Path) -> N
     eta = summary[summary["metric"] == "energy_to_target_j"]
     assert eta.groupby(["configuration", "label"]).size().max() == 1
     assert set(eta["label"]) == {"counter", "modelled"}
-    table = tables(loaded)["energy"]
+    table = table_of(loaded, "energy", summary)
     modelled, counters = column(table, "ETA (J), modelled"), column(table, "ETA (J), counter")
     assert [text == "-" for text in modelled] == [False, False, True]
     assert [text == "-" for text in counters] == [False, True, False]
@@ -207,7 +219,8 @@ def test_a_best_value_takes_enough_runs_for_all_columns(tmp_path: Path) -> None:
     make_sweep(tmp_path, batch_sizes=[16, 256], seeds=range(5), base=base)
     runs = load_runs([tmp_path]).runs
     values = {"batch_size=16": [1.0, 2, 3, 4, 5], "batch_size=256": [6.0, 7, 8, 9, 10]}
-    summary = summarise(with_values(runs, TIME, values))
+    runs = with_values(runs, TIME, values)
+    summary = summarise(runs)
     row = one(summary, "time_to_target_s", "batch_size=16")
     assert row["p_best"] == pytest.approx(2 / 252)
     assert summary["p_best"].notna().sum() >= 7
@@ -215,7 +228,7 @@ def test_a_best_value_takes_enough_runs_for_all_columns(tmp_path: Path) -> None:
     assert not row["best"]
     num_columns = int(summary["p_best"].notna().sum())
     told = f"over the {num_columns} columns of all tables that can be tested. That takes at least"
-    notes = " ".join(tables(with_values(runs, TIME, values))["time"].notes)
+    notes = " ".join(table_of(runs, "time", summary).notes)
     assert f"{told} {runs_needed(num_columns)} runs per configuration" in notes
 
 
@@ -223,8 +236,9 @@ def test_three_runs_each_are_not_tested_and_do_not_count_as_a_column(tmp_path: P
     """2 / 20 is above 0.05 whatever the values are."""
     make_sweep(tmp_path, batch_sizes=[16, 256], seeds=range(3), base=Made(outcome="hit"))
     runs = load_runs([tmp_path]).runs
-    assert summarise(runs)["p_best"].isna().all()
-    assert any("No value is bold" in note for note in tables(runs)["time"].notes)
+    summary = summarise(runs)
+    assert summary["p_best"].isna().all()
+    assert any("No value is bold" in note for note in table_of(runs, "time", summary).notes)
 
 
 def test_incomparable_runs_decide_no_best_value(eight: pd.DataFrame) -> None:
@@ -262,7 +276,7 @@ COMPARABLE = "health.comparable"
 
 
 def test_the_best_value_is_marked_in_all_formats(eight: pd.DataFrame) -> None:
-    table = tables(with_values(eight, TIME, times(1, 2, 3)))["time"]
+    table = table_of(with_values(eight, TIME, times(1, 2, 3)), "time")
     place = table.columns.index("TTA (s)")
     assert [row[place].best for row in table.rows] == [True, False, False]
     cell = to_markdown(table).splitlines()[4].split("|")[place + 1].strip()
@@ -277,9 +291,9 @@ def test_other_targets_and_scenarios_are_not_compared(tmp_path: Path) -> None:
     runs = load_runs([tmp_path]).runs
     summary = summarise(runs)
     assert summary[summary["metric"] == "time_to_target_s"]["p_best"].isna().all()
-    table = tables(runs)["time"]
+    table = table_of(runs, "time", summary)
     assert column(table, "compared within") == ["accuracy ≥ 0.6", "accuracy ≥ 0.93"]
-    search = tables(runs)["search"]
+    search = table_of(runs, "search", summary)
     assert list(dict.fromkeys(column(search, "search for"))) == [
         "accuracy ≥ 0.6",
         "accuracy ≥ 0.93",
@@ -298,7 +312,7 @@ def test_incomparable_and_invalid_runs_are_inside_and_marked(
     assert any("not comparable" in note for note in table.notes)
     invalid = runs.copy()
     invalid["serving.valid"] = invalid["serving.valid"].where(invalid["command"] != "serve", False)
-    names = column(tables(invalid)["serving"], "configuration")
+    names = column(table_of(invalid, "serving"), "configuration")
     assert [name.endswith("‡") for name in names] == [False, False, True, True]
 
 
@@ -403,7 +417,7 @@ def test_rent_and_electricity_are_never_in_one_column(runs: pd.DataFrame) -> Non
     mixed = runs[runs["command"] == "train"].copy()
     first = mixed["configuration"] == "batch_size=16"
     mixed["cost_basis"] = np.where(first, "rental", "electricity")
-    table = tables(mixed)["cost"]
+    table = table_of(mixed, "cost")
     rent, electricity = (
         column(table, f"cost (USD), {basis}") for basis in ("rental", "electricity, modelled")
     )
@@ -431,24 +445,24 @@ def test_an_accuracy_has_at_least_the_bounds_of_its_sampling_error(runs: pd.Data
     assert accuracy["kind"] == "range"
     single = accuracy_of(pair.iloc[:1])
     assert (single["low"], single["kind"]) == (accuracy["low"], "interval")
-    assert column(tables(pair.iloc[:1])["time"], "test accuracy") == ["0.950 [0.922, 0.968]"]
+    assert column(table_of(pair.iloc[:1], "time"), "test accuracy") == ["0.950 [0.922, 0.968]"]
 
 
 def test_a_requested_rate_is_not_shown_as_throughput(tmp_path: Path) -> None:
     trained = make_run(tmp_path / "t", Made(outcome="hit"))
     make_served(tmp_path / "s", trained, Served(scenario="server"))
     runs = load_runs([tmp_path / "s"]).runs
-    assert column(tables(runs)["serving"], "throughput (1/s)")[0] != "-"
+    assert column(table_of(runs, "serving"), "throughput (1/s)")[0] != "-"
     asked = pd.concat([runs, runs.assign(run_id="second", config_hash="second")])
     asked = asked.reset_index(drop=True)
     asked["configuration"] = ["rate_per_s=50", "rate_per_s=100"]
     asked["config.scenario.rate_per_s"] = [50.0, 100.0]
     asked["serving.max_rate_per_s"] = np.nan
-    table = tables(asked)["serving"]
+    table = table_of(asked, "serving")
     assert "throughput (1/s)" not in table.columns
     assert column(table, "compared within") == ["50 per s asked for", "100 per s asked for"]
     one_asked = asked.assign(**{"config.scenario.rate_per_s": [50.0, np.nan]})
-    assert column(tables(one_asked)["serving"], "compared within") == [
+    assert column(table_of(one_asked, "serving"), "compared within") == [
         "50 per s asked for",
         "largest rate searched for",
     ]
@@ -534,7 +548,7 @@ def test_only_killed_runs_give_tables_without_hits(tmp_path: Path) -> None:
     loaded = load_runs([tmp_path]).runs
     killed = loaded.assign(status="killed")
     assert summarise(killed)["host"].unique().tolist() == ["unknown host"]
-    assert column(tables(killed)["time"], "hits") == ["0"]
+    assert column(table_of(killed, "time"), "hits") == ["0"]
     # Runs that were interrupted have a cost, and are nothing to compare.
     assert set(tables(loaded)) == {"search"}
 
