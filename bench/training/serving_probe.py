@@ -14,7 +14,6 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from bench.measure.clock import Clock
 from bench.measure.energy import MIN_REFRESHES, EnergyWindow, WindowEnergy, per_item
 from bench.measure.meter_set import MeterSet
 from bench.tasks.lightning_module import num_rows, take_rows
+from bench.training.batch_timing import Throughput, Timing, nearly_best, per_second, together
 
 _log = logging.getLogger(__name__)
 
@@ -44,53 +44,6 @@ _FAR_FRAC = 0.5
 _CLOSE_FRAC = 0.9
 _MOST_GROWTH = 100.0  # of the number of batches, since the first batches may take unusually long
 _NUM_GROUPS = 20  # of the window, or one per batch if batches take longer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Timing:
-    """A group of batches; spent_s includes the groups before it."""
-
-    batch_size: int
-    num_batches: int
-    elapsed_s: float
-    spent_s: float
-
-    @property
-    def num_inputs(self) -> int:
-        """Inputs of all batches."""
-        return self.batch_size * self.num_batches
-
-    @property
-    def per_s(self) -> float:
-        """Inputs per second."""
-        return self.num_inputs / self.elapsed_s
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Throughput:
-    """What the groups of one batch size gave together; per_s is that of the median group."""
-
-    batch_size: int
-    num_inputs: int
-    per_s: float
-
-
-def _together(groups: Sequence[_Timing]) -> _Throughput:
-    return _Throughput(
-        batch_size=groups[0].batch_size,
-        num_inputs=sum(group.num_inputs for group in groups),
-        per_s=statistics.median(map(_per_s, groups)),
-    )
-
-
-def _per_s(timing: _Timing) -> float:
-    return timing.per_s
-
-
-def _best(timings: Sequence[_Timing], frac: float) -> list[_Timing]:
-    """Those whose throughput is at least a share of the best."""
-    best = max(map(_per_s, timings), default=0.0)
-    return [one for one in timings if one.per_s >= frac * best]
 
 
 @torch.inference_mode()
@@ -138,7 +91,7 @@ def probe_serving(
 
 def _as_recorded(
     latencies_ms: Sequence[float],
-    found: _Throughput | None,
+    found: Throughput | None,
     spent: WindowEnergy | None,
     samples_per_input: int,
 ) -> Serving:
@@ -196,7 +149,7 @@ class _Prober:
         """Shortest time for which a batch size is timed."""
         return min(self._config.min_batch_s, self._config.max_s)
 
-    def best_batch_size(self) -> _Timing | None:
+    def best_batch_size(self) -> Timing | None:
         """Find the batch size with the highest throughput that memory and max_s allow.
 
         Only the sizes that may be the best are timed for min_batch_s, since no other is reported.
@@ -207,14 +160,14 @@ class _Prober:
         trials = self._first_round()
         for _ in range(_NUM_ROUNDS - 1):
             # Take turns, so that a slow moment of the machine meets all sizes alike.
-            trials = [self._tried_again(one) for one in _best(trials, _FAR_FRAC)]
-        close = _best(trials, _CLOSE_FRAC)
+            trials = [self._tried_again(one) for one in nearly_best(trials, _FAR_FRAC)]
+        close = nearly_best(trials, _CLOSE_FRAC)
         if len(close) > 1:
             close = [self._grown(one, self._least_s) for one in close]
-        return max(close, key=_per_s, default=None)
+        return max(close, key=per_second, default=None)
 
-    def _first_round(self) -> list[_Timing]:
-        trials: list[_Timing] = []
+    def _first_round(self) -> list[Timing]:
+        trials: list[Timing] = []
         # From the smallest up, because a size that does not fit rules out all larger ones.
         for batch_size in sorted(self._config.batch_sizes):
             if sum(one.spent_s for one in trials) >= self._config.max_s:
@@ -230,13 +183,13 @@ class _Prober:
                 break
         return trials
 
-    def _tried_again(self, one: _Timing) -> _Timing:
+    def _tried_again(self, one: Timing) -> Timing:
         """Time a group of a size again, and return the faster timing."""
         if one.elapsed_s >= self._least_s:  # long enough to count as it is
             return one
-        return max(one, self._group(one.batch_size, one.num_batches), key=_per_s)
+        return max(one, self._group(one.batch_size, one.num_batches), key=per_second)
 
-    def _grown(self, group: _Timing, least_s: float) -> _Timing:
+    def _grown(self, group: Timing, least_s: float) -> Timing:
         """Time larger and larger groups, until one takes least_s."""
         while group.elapsed_s < least_s:
             # A tenth more, so that the next group is unlikely to be too short again.
@@ -245,9 +198,9 @@ class _Prober:
             group = self._group(group.batch_size, num_batches, group.spent_s)
         return group
 
-    def _group(self, batch_size: int, num_batches: int, spent_s: float = 0.0) -> _Timing:
+    def _group(self, batch_size: int, num_batches: int, spent_s: float = 0.0) -> Timing:
         elapsed_s = self._timed_s(batch_size, num_batches)
-        return _Timing(
+        return Timing(
             batch_size=batch_size,
             num_batches=num_batches,
             elapsed_s=elapsed_s,
@@ -270,7 +223,7 @@ class _Prober:
         self._synchronize()
         return self._clock() - start_s
 
-    def _groups(self, best: _Timing, least_s: float, window_s: float) -> Iterator[_Timing]:
+    def _groups(self, best: Timing, least_s: float, window_s: float) -> Iterator[Timing]:
         """Time groups of the best batch size, until they take least_s together.
 
         Args:
@@ -286,7 +239,7 @@ class _Prober:
             spent_s = group.spent_s
             yield group
 
-    def measured(self, best: _Timing, meters: MeterSet) -> tuple[_Throughput, WindowEnergy | None]:
+    def measured(self, best: Timing, meters: MeterSet) -> tuple[Throughput, WindowEnergy | None]:
         """Measure throughput and joules at the best batch size, in one window.
 
         Joules are None if the window would be longer than max_s, or if the meter gave nothing or
@@ -297,7 +250,7 @@ class _Prober:
         if refresh_s is None or MIN_REFRESHES * refresh_s > self._config.max_s:
             is_long = best.elapsed_s >= self._least_s
             groups = [best] if is_long else [*self._groups(best, self._least_s, self._least_s)]
-            return _together(groups), None
+            return together(groups), None
         least_s = max(MIN_REFRESHES * refresh_s, self._least_s)
         groups, elapsed_s = [], 0.0
         energy = EnergyWindow(meters)
@@ -311,7 +264,7 @@ class _Prober:
             spent = energy.read()
             elapsed_s = self._clock() - start_s
         resolved = spent.total_j is not None and spent.total_j > 0
-        return _together(groups), spent if resolved else None
+        return together(groups), spent if resolved else None
 
 
 def _batches(inputs: Any, batch_size: int) -> list[Any]:
