@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from bench.cli.app import LaunchFailed
+from bench.cli.derived_configs import DerivingLoader
 from bench.cli.digests import Digests
 from bench.cli.job_values import JobValues
 from bench.cli.multirun import MULTIRUN
@@ -64,6 +66,11 @@ class CheckedSweeper(BasicSweeper):
         """Keep the worker, besides what Hydra's own sweeper keeps."""
         self._worker = getattr(task_function, "__self__", None)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self._job_values = JobValues(self._compose, self._is_group)
+        if self._is_local:  # elsewhere, the launcher may pickle it
+            loader: Any = DerivingLoader(hydra_context.config_loader, self._job_values.compose)
+            launcher: Any = self.launcher
+            launcher.hydra_context = replace(hydra_context, config_loader=loader)
 
     def sweep(self, arguments: list[str]) -> Any:
         """Plan the jobs, store the request and the plan, and run the jobs.
@@ -243,12 +250,9 @@ class CheckedSweeper(BasicSweeper):
         Raises:
             ValueError: A value of a job is wrong, or something that it needs is missing.
         """
-        job_values = JobValues(self._compose, self._is_group)
         if searches or not self._is_local:
-            jobs = spread(planning, jobs, lambda each: self._values(planning, job_values, each))
-        digests = Digests(
-            planning.digests, lambda overrides: self._values(planning, job_values, overrides)
-        )
+            jobs = spread(planning, jobs, lambda each: self._values(planning, each))
+        digests = Digests(planning.digests, lambda overrides: self._values(planning, overrides))
         needs: dict[Need, None] = {}
         first_jobs: dict[str, Sequence[str]] = {}
         resumed = Resumed(command, lambda text: say(Console(stderr=True), text))
@@ -260,7 +264,7 @@ class CheckedSweeper(BasicSweeper):
         wanted = bool(self.config.get("progress", True))
         with CheckingLine(Console(stderr=True), len(jobs), wanted=wanted) as line:
             for index, overrides in enumerate(jobs):
-                values = self._values(planning, job_values, overrides)
+                values = self._values(planning, overrides)
                 checked = planning.check(values, overrides)
                 num_runs += checked.num_runs
                 needs.update(dict.fromkeys(checked.needs))
@@ -286,11 +290,9 @@ class CheckedSweeper(BasicSweeper):
         resumed.report(MULTIRUN.swept)
         return Agenda(first_jobs, planned, of_planned)
 
-    def _values(
-        self, planning: Planning, job_values: JobValues, overrides: Sequence[str]
-    ) -> dict[str, Any]:
+    def _values(self, planning: Planning, overrides: Sequence[str]) -> dict[str, Any]:
         """The resolved values of a job, until the next call."""
-        values = job_values.find(overrides)
+        values = self._job_values.find(overrides)
         if values is None:  # composing takes a sixth of a second, so it is the last resort
             values = planning.values(self._compose(list(overrides)))
         return with_paths(values)

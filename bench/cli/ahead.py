@@ -43,10 +43,13 @@ def import_ahead(command: str, job: str) -> None:
 def preloaded_modules(job: str) -> list[str]:
     """The modules that the fork server imports for a job, in this order."""
     # By name, because these are built upon this package.
-    names = ["bench.runs.preload_first", job.partition(":")[0], "bench.runs.preload_last"]
-    if not any(argument.startswith(_USER_METRICS) for argument in sys.argv[1:]):
-        names.insert(1, "bench.runs.preload_metrics")
-    return names
+    wants_all = any(argument.startswith(_USER_METRICS) for argument in sys.argv[1:])
+    return [
+        "torchmetrics" if wants_all else "bench.runs.preload_metrics",
+        "bench.runs.preload_processor",
+        job.partition(":")[0],
+        "bench.runs.preload_last",
+    ]
 
 
 def makes_runs_here(arguments: Sequence[str]) -> bool:

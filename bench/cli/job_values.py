@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
+from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig, OmegaConf, ValueNode
+from omegaconf import DictConfig, ListConfig, OmegaConf, ValueNode, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.cli.overrides import resolved_values
@@ -63,6 +65,36 @@ class JobValues:
             The values; None if Hydra must compose the job. Errors of a job also return None,
             because Hydra explains them best.
         """
+        found = self._find(overrides)
+        return found and found[0]
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig | None:
+        """Make the configuration of a job, as Hydra composes it, in an eighth of the time.
+
+        Args:
+            overrides: As for find().
+
+        Returns:
+            The configuration, with Hydra's own part; None as from find().
+        """
+        found = self._find(overrides)
+        if found is None:
+            return None
+        _, config, parsed = found
+        config = deepcopy(config)
+        job, ours = config.hydra.job, [each for each in parsed if not each.is_hydra_override()]
+        names = job.config.override_dirname
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.overrides.task = [each.input_line for each in ours]
+            job.override_dirname = get_overrides_dirname(
+                ours, names.exclude_keys, names.item_sep, names.kv_sep
+            )
+        return config
+
+    def _find(
+        self, overrides: Sequence[str]
+    ) -> tuple[dict[str, Any], DictConfig, list[Override]] | None:
+        """The values of a job, the configuration that they are from, and its overrides."""
         try:
             parsed = [self._parse(text) for text in overrides]
         except HydraException:
@@ -84,8 +116,10 @@ class JobValues:
                     return None
                 self._bases[shape] = _base(config, values, plain)
         base = self._bases[shape]
+        if base is None:
+            return None
         try:
-            return base.values_of(plain) if base is not None else None
+            return base.values_of(plain), base.config, parsed
         except _REFUSALS:
             del self._bases[shape]  # only some of its values were set
             return None
@@ -136,7 +170,7 @@ class _Base:
         plain: Mapping[str, Override],
         references: Iterable[_Reference],
     ) -> None:
-        self._config = config
+        self.config = config
         self._values = values
         self._current = {key: str(override.input_line) for key, override in plain.items()}
         self._dependent = [
@@ -152,7 +186,7 @@ class _Base:
         """
         changed = [key for key, new in plain.items() if self._current[key] != new.input_line]
         for key in changed:
-            OmegaConf.update(self._config, key, plain[key].value(), merge=True)
+            OmegaConf.update(self.config, key, plain[key].value(), merge=True)
             self._current[key] = str(plain[key].input_line)
         if changed:
             for path in (*(tuple(key.split(".")) for key in changed), *self._dependent):
@@ -161,7 +195,7 @@ class _Base:
 
     def _resolve(self, path: tuple[Any, ...]) -> None:
         """Copy a value from the configuration to the resolved values."""
-        node: Any = self._config
+        node: Any = self.config
         values: Any = self._values
         *parents, name = path
         for parent in parents:

@@ -9,6 +9,8 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Self
 
 from rich.cells import cell_len, set_cell_size
@@ -20,6 +22,7 @@ from typing_extensions import override
 
 from bench.core.printable import printable
 from bench.launch.job import Progress as Message
+from bench.launch.needs import announcing
 
 # CI services execute commands in a log, such as ::error:: and ##[error]. Some read them only at the
 # start of a line, but long lines are folded, so any place may become the start of one.
@@ -55,6 +58,12 @@ def say(console: Console, text: str, style: str | None = None) -> None:
     """Print lines that may contain foreign names, messages and paths; long lines are not cut."""
     shown_text = in_ascii(text) if console.options.ascii_only else text
     console.print(plain_text(shown_text), style=style, soft_wrap=True, highlight=False)
+
+
+def announcing_checks(console: Console, *, wanted: bool) -> AbstractContextManager[None]:
+    """Say in the block when what a run needs is checked, and so why nothing happens meanwhile."""
+    text = "importing the libraries to check what the run needs"
+    return announcing(partial(say, console, text) if wanted else None)
 
 
 class Line:

@@ -27,7 +27,7 @@ from bench.cli.overrides import Planned, of_swept_keys, refuse_parts_of_sweeps
 from bench.cli.resume import Finished
 from bench.cli.stop_jobs import is_stopped
 from bench.cli.sweep_report import Command
-from bench.cli.terminal import RunCounter, say
+from bench.cli.terminal import RunCounter, announcing_checks, say
 from bench.core.files import StoreError
 from bench.core.host import host_facts
 from bench.core.ledger import note_end, note_launch
@@ -141,13 +141,8 @@ class Worker:
             return None
 
     def _make_job(self, num: int, overrides: Sequence[str], config: DictConfig) -> None:
-        facts = host_facts()
-        note = JobNote(
-            num=num,
-            overrides=overrides,
-            process=Process.current(),
-            scheduler=facts.get("scheduler"),
-        )
+        scheduler = host_facts().get("scheduler")
+        note = JobNote(num=num, overrides=overrides, process=Process.current(), scheduler=scheduler)
         self._keep(note)
         try:
             for planned in self._plan(num, config):
@@ -168,7 +163,8 @@ class Worker:
         try:
             refuse_parts_of_sweeps(HydraConfig.get())
             self.nodes.prepare(OmegaConf.select(config, "trainer.num_nodes") or 1)
-            planned = self.command.plan(config)
+            with announcing_checks(self.console, wanted=config.progress and not self._is_copy):
+                planned = self.command.plan(config)
             for each in planned:
                 self.command.check(each.config)
                 if not each.config["shared"]:

@@ -7,7 +7,9 @@ imported in another process, so that this one imports neither torch nor the user
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,6 +42,19 @@ def forget() -> None:
     _met.clear()
 
 
+_on_check: ContextVar[Callable[[], None] | None] = ContextVar("_on_check", default=None)
+
+
+@contextmanager
+def announcing(say: Callable[[], None] | None) -> Iterator[None]:
+    """Call `say` before needs are checked in the block, which may have to wait for imports."""
+    token = _on_check.set(say)
+    try:
+        yield
+    finally:
+        _on_check.reset(token)
+
+
 def require(needs: Iterable[Need]) -> None:
     """Refuse runs whose needs are not met, before anything is measured.
 
@@ -49,6 +64,8 @@ def require(needs: Iterable[Need]) -> None:
     unseen = [need for need in dict.fromkeys(needs) if need not in _met]
     if not unseen:
         return
+    if (say := _on_check.get()) is not None:
+        say()
     for need, refusal in zip(unseen, _refusals(unseen), strict=True):
         if refusal is not None:
             raise ValueError(refusal)

@@ -16,7 +16,7 @@ import bench.tasks.models
 import bench.tasks.schedules
 import bench.tasks.tabular
 import bench.tasks.text  # noqa: F401
-from bench.runs.preload_first import LOOKING_UP
+from bench.runs.preload_processor import LOOKING_UP
 
 _SERVER = os.getpid()
 

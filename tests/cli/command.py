@@ -35,7 +35,10 @@ from bench.runs import find as runs
 from bench.serving import plan as plan_serve
 
 ROOT = Path(__file__).parents[2]
-_PREPARING = re.compile(r"checking \d+ jobs?|run 1 of \d+.*: importing the libraries")
+_PREPARING = re.compile(
+    r"checking \d+ jobs?|run 1 of \d+.*: importing the libraries"
+    r"|importing the libraries to check what the run needs"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

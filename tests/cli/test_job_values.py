@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.cli.app import register
@@ -69,7 +69,8 @@ class Ways:
     def __init__(self, loader: ConfigLoader) -> None:
         self.num_composed = 0
         self._loader = loader
-        self.find = JobValues(self.compose, self._is_group).find
+        values = JobValues(self.compose, self._is_group)
+        self.find, self.derive = values.find, values.compose
 
     def compose(self, overrides: list[str]) -> DictConfig:
         self.num_composed += 1
@@ -92,6 +93,13 @@ def same(first: Any, second: Any) -> bool:
     return repr(first) == repr(second)
 
 
+def whole(config: DictConfig | None) -> Any:
+    """A configuration before it is resolved, with Hydra's own part and the types of its nodes."""
+    assert config is not None
+    plain = OmegaConf.to_container(config)
+    return plain, {key: type(config._get_node(key)) for key in config}, OmegaConf.is_struct(config)
+
+
 @given(st.data())
 @settings(
     max_examples=int(os.environ.get("JOB_VALUES_EXAMPLES", "5")),
@@ -111,7 +119,9 @@ def test_job_values_equal_those_of_hydra(loader: ConfigLoader, data: st.DataObje
     for job in jobs[:4]:
         values = copy.deepcopy(ways.find(job))
         if values is not None:
-            assert same(values, resolved_values(ways.compose(job))), job
+            composed, derived = ways.compose(job), ways.derive(job)
+            assert same(values, resolved_values(composed)), job
+            assert same(whole(derived), whole(composed)), job
 
 
 def test_jobs_that_differ_in_plain_values_are_composed_once_for_each_choice(

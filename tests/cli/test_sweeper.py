@@ -62,11 +62,11 @@ class TestPlan:
     """With a command whose jobs are only counted."""
 
     @pytest.fixture
-    def sweeper(self, monkeypatch: pytest.MonkeyPatch) -> CheckedSweeper:
+    def sweeper(self) -> CheckedSweeper:
         MULTIRUN.clear()
-        monkeypatch.setattr("hydra_plugins.checked_sweeper.JobValues", _AsGiven)
         # Not by its constructor: Hydra loads its base class anew where a test before composed one.
         sweeper = CheckedSweeper.__new__(CheckedSweeper)
+        sweeper._job_values = _AsGiven()  # type: ignore[assignment]
         sweeper.hydra_context = SimpleNamespace(config_loader=None)  # type: ignore[assignment]
         launcher = {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}
         sweeper.config = OmegaConf.create({"hydra": {"launcher": launcher}})
@@ -131,9 +131,6 @@ class TestPlan:
 
 class _AsGiven:
     """In place of JobValues: all jobs have the same values."""
-
-    def __init__(self, *_: Any) -> None:
-        pass
 
     def find(self, overrides: list[str]) -> dict[str, Any]:
         return {"results": "r", "resume": False, "seed": 3, "repeat": 0}

@@ -1,6 +1,7 @@
-"""Imported first by the fork server of a command: looks the processor up while it imports the rest.
+"""Imported by the fork server of a command: has CodeCarbon look the processor up meanwhile.
 
-CodeCarbon runs another program for that, which takes a second.
+CodeCarbon runs another program for that, which takes a second of CPU time. It begins only after the
+first large imports, when the command has composed its configuration and no longer needs its CPU.
 """
 
 from __future__ import annotations
