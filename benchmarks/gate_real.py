@@ -54,7 +54,7 @@ from bench.gate.sides.read import read_side
 Kind = Literal["none", "sleep", "work"]
 
 MODULE = Path("bench/tasks/task_module.py")
-STEP = "        return self.task.loss(self(inputs), targets)\n"
+STEP = "        return self.task.loss(self.forward(inputs), targets)\n"
 LEAST_SLEEP_S = 0.002
 # Others may follow in the same file: --slowdowns 0.06 0.08
 SLOWDOWNS_FRAC = (0.07, 0.1, 0.2)

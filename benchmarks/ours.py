@@ -25,36 +25,39 @@ from bench.training.loop import build_trainer, train_to_target
 from bench.training.parts import Parts
 from bench.training.plan import check_values
 from bench.training.rank import build_profiler
-from benchmarks.ways import Data, Stopwatch, Workload
+from benchmarks.turns import Pacer
+from benchmarks.ways import Data, Workload
 
 
-def ours(workload: Workload, watch: Stopwatch) -> None:
+def ours(workload: Workload, pacer: Pacer) -> None:
     """(c) Run this project's training with its default meters, sampler, CodeCarbon and curve.
 
     All of these start before the clock and stop after it, as in a run.
     """
-    train(workload, watch, "lightning")
+    train(workload, pacer, "lightning")
 
 
-def ours_with_fabric(workload: Workload, watch: Stopwatch) -> None:
+def ours_with_fabric(workload: Workload, pacer: Pacer) -> None:
     """(e) Run the same with trainer.loop=fabric."""
-    train(workload, watch, "fabric")
+    train(workload, pacer, "fabric")
 
 
-def train(workload: Workload, watch: Stopwatch, loop: str) -> None:
+def train(workload: Workload, pacer: Pacer, loop: str) -> None:
     """Train with one of the loops, and with everything that a run measures by default."""
     config = configuration(workload, loop)
-    parts = build(workload, watch, config)
+    data = Data(workload.data)
+    parts = build(workload, data, config)
     window = build_window(config, parts.synchronize)
     window.open()
     parts.compile_and_warm_up()
+    data.pacer = pacer
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         curve = CurveWriter(folder)
 
         def keep(row: CurveRow) -> None:
             assert row.quality["loss"] is not None
-            watch.evaluated(row.quality["loss"])
+            pacer.evaluated(row.quality["loss"])
             curve.append(row)
 
         profiler = build_profiler(
@@ -86,14 +89,14 @@ def configuration(workload: Workload, loop: str) -> TrainConfig:
         return check_values(plain_values(compose("train", overrides=overrides)))
 
 
-def build(workload: Workload, watch: Stopwatch, config: TrainConfig) -> Parts:
+def build(workload: Workload, data: Data, config: TrainConfig) -> Parts:
     """Build the parts of a run from those of the workload."""
     schedule = partial(constant, lr=workload.lr, total_steps=workload.num_steps)
     return Parts(
         config=config,
         module=TaskModule(
             workload.network(),
-            make_task("classification", Data(workload.data, watch)),
+            make_task("classification", data),
             workload.optimizer,
             schedule,
             channels_last=workload.memory_format is torch.channels_last,

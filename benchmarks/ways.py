@@ -7,8 +7,6 @@ others.
 from __future__ import annotations
 
 import itertools
-import math
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +24,7 @@ from bench.tasks.images import ImageDataModule
 from bench.tasks.loaders import Batch
 from bench.tasks.models import Cnn, Mlp
 from bench.tasks.quality import quality
+from benchmarks.turns import Pacer
 
 SEED = 0
 
@@ -42,8 +41,9 @@ class Workload:
     lr: float
     every: int
     num_evaluations: int
+    turn_steps: int  # divides `every`
     memory_format: torch.memory_format
-    num_threads: int | None  # None leaves torch's choice
+    num_threads: int
 
     @property
     def num_steps(self) -> int:
@@ -61,60 +61,38 @@ class Workload:
         return torch.optim.SGD(parameters, lr=self.lr, momentum=0.9, nesterov=True)
 
 
-class Stopwatch:
-    """Times from the request for the first batch to the last evaluation; counts evaluations."""
+class Paced:
+    """A loader whose batches the pacer hands on."""
 
-    def __init__(self) -> None:
-        self.num_evaluations = 0
-        self.loss = math.nan
-        self._start_s: float | None = None
-        self._end_s = math.nan
-
-    def start(self) -> None:
-        """Start; later calls, for later epochs, do nothing."""
-        if self._start_s is None:
-            self._start_s = time.perf_counter()
-
-    def evaluated(self, loss: float) -> None:
-        """Note the end of an evaluation and its loss in nats."""
-        self._end_s = time.perf_counter()
-        self.loss = loss
-        self.num_evaluations += 1
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds to the end of the last evaluation so far."""
-        assert self._start_s is not None
-        return self._end_s - self._start_s
-
-
-class Stamped:
-    """A loader that starts the stopwatch when it is asked for its first batch."""
-
-    def __init__(self, loader: Any, watch: Stopwatch) -> None:
-        self._loader, self._watch = loader, watch
+    def __init__(self, loader: Any, pacer: Pacer) -> None:
+        self._loader, self._pacer = loader, pacer
 
     def __len__(self) -> int:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        self._watch.start()
-        return iter(self._loader)
+        return map(self._pacer.batch, self._loader)
 
 
 class Data(pl.LightningDataModule):
-    """The workload's splits, read once for all runs, with the stopwatch on the training loader."""
+    """The workload's splits, read once for all runs.
 
-    def __init__(self, source: ImageDataModule, watch: Stopwatch) -> None:
+    Attributes:
+        pacer: Paces training batches; None while a model is warmed up.
+    """
+
+    def __init__(self, source: ImageDataModule, pacer: Pacer | None = None) -> None:
         super().__init__()
         self.num_classes = source.num_classes
         self.input_shape = source.input_shape
         self.num_train_samples = source.num_train_samples
-        self._source, self._watch = source, watch
+        self.pacer = pacer
+        self._source = source
 
     @override
-    def train_dataloader(self) -> Stamped:
-        return Stamped(self._source.train_dataloader(), self._watch)
+    def train_dataloader(self) -> Iterable[Batch]:
+        loader = self._source.train_dataloader()
+        return loader if self.pacer is None else Paced(loader, self.pacer)
 
     @override
     def val_dataloader(self) -> Iterable[Batch]:
@@ -125,11 +103,11 @@ class Data(pl.LightningDataModule):
         return self._source.test_dataloader()
 
 
-def bare(workload: Workload, watch: Stopwatch) -> None:
+def bare(workload: Workload, pacer: Pacer) -> None:
     """(a) A loop as written by hand."""
     network = workload.network()
     optimizer = workload.optimizer(network.parameters())
-    data = Data(workload.data, watch)
+    data = Data(workload.data, pacer)
     loader = data.train_dataloader()
     epochs = itertools.chain.from_iterable(itertools.repeat(loader))
     for step, (images, labels) in enumerate(itertools.islice(epochs, workload.num_steps), 1):
@@ -138,7 +116,7 @@ def bare(workload: Workload, watch: Stopwatch) -> None:
         cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if step % workload.every == 0:
-            watch.evaluated(_evaluate(network, data.val_dataloader(), workload.memory_format))
+            pacer.evaluated(_evaluate(network, data.val_dataloader(), workload.memory_format))
 
 
 def _evaluate(
@@ -159,10 +137,10 @@ def _evaluate(
 class Plain(pl.LightningModule):
     """The same training as a LightningModule that measures nothing."""
 
-    def __init__(self, workload: Workload, watch: Stopwatch) -> None:
+    def __init__(self, workload: Workload, pacer: Pacer) -> None:
         super().__init__()
         self.network = workload.network()
-        self._workload, self._watch = workload, watch
+        self._workload, self._pacer = workload, pacer
         self._outputs: list[Batch] = []
 
     @override
@@ -183,14 +161,14 @@ class Plain(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         logits, labels = (torch.cat(part) for part in zip(*self._outputs, strict=True))
         self._outputs.clear()
-        self._watch.evaluated(quality(logits, labels)["loss"])
+        self._pacer.evaluated(quality(logits, labels)["loss"])
 
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self._workload.optimizer(self.network.parameters())
 
 
-def lightning(workload: Workload, watch: Stopwatch) -> None:
+def lightning(workload: Workload, pacer: Pacer) -> None:
     """(b) Lightning, with everything switched off that it does without being asked."""
     trainer = pl.Trainer(
         accelerator="cpu",
@@ -204,10 +182,10 @@ def lightning(workload: Workload, watch: Stopwatch) -> None:
         enable_model_summary=False,
         enable_progress_bar=False,
     )
-    trainer.fit(Plain(workload, watch), datamodule=Data(workload.data, watch))
+    trainer.fit(Plain(workload, pacer), datamodule=Data(workload.data, pacer))
 
 
-def with_codecarbon(workload: Workload, watch: Stopwatch) -> None:
+def with_codecarbon(workload: Workload, pacer: Pacer) -> None:
     """(d) Lightning with CodeCarbon's tracker, which is started and stopped off the clock."""
     tracker = OfflineEmissionsTracker(
         country_iso_code="USA",
@@ -218,7 +196,7 @@ def with_codecarbon(workload: Workload, watch: Stopwatch) -> None:
     )
     tracker.start()
     try:
-        lightning(workload, watch)
+        lightning(workload, pacer)
     finally:
         tracker.stop()
 
@@ -233,7 +211,8 @@ def digits_mlp() -> Workload:
         batch_size=32,
         lr=0.05,
         every=32,
-        num_evaluations=60,
+        num_evaluations=62,
+        turn_steps=32,
         memory_format=torch.contiguous_format,
         # A second thread slows such steps down and doubles their spread.
         num_threads=1,
@@ -250,9 +229,10 @@ def fashion_cnn() -> Workload:
         batch_size=256,
         lr=0.05,
         every=50,
-        num_evaluations=2,
+        num_evaluations=5,
+        turn_steps=10,
         memory_format=torch.channels_last,
-        num_threads=None,
+        num_threads=2,
     )
 
 

@@ -360,7 +360,7 @@ def test_slowdowns_are_planted_in_the_training_step_there_is() -> None:
     assert none == source
     for planted, word in ((sleep, "time.sleep(self.owed_s)"), (work, "            self(inputs)")):
         compile(planted, "task_module.py", "exec")
-        before, _, _ = planted.partition("return self.task.loss(self(inputs), targets)")
+        before, _, _ = planted.partition("return self.task.loss(self.forward(inputs), targets)")
         assert before.endswith("        ")
         assert word in before
     with pytest.raises(ValueError, match="not one line 'return self"):

@@ -1,9 +1,10 @@
 """Joules by phase: joules counted between two readings belong to the phases between them.
 
 The meters are read where a phase ends, so one phase lies between two readings. The exception is a
-stretch in which no counter refreshes, such as writing one row: a reading at its end would show no
-joules, and would take about as long as the stretch. Such a stretch gets a share of the joules until
-the next reading by its time, which is off by no more than a reading would be.
+stretch in which no counter refreshes, such as writing one row or evaluating a small model: readings
+at both of its ends would show no joules, and would take about as long as the stretch. One of them
+is skipped, and such a stretch gets a share of the joules between the other readings by its time,
+which is off by no more than a reading would be.
 
 In both cases each joule is booked once, so the phases sum to the total over the clock.
 """
@@ -220,6 +221,18 @@ class PhaseMeter:
         """Do as switch(), but skip the reading if no counter can have refreshed since the last."""
         since_s = self._clock.elapsed_s() - self.book.times.total_s
         if since_s >= self.book.shortest_refresh_s:
+            return self.switch(phase)
+        self.times = self._clock.switch(phase)
+        return self.energy
+
+    def switch_to_brief(self, phase: Phase, expected_s: float) -> WindowEnergy:
+        """Do as switch(), but skip the reading if the phase is expected to end before any refresh.
+
+        Args:
+            phase: The phase that begins; its end is read.
+            expected_s: How long it will last. If it lasts longer, the bounds on the errors grow.
+        """
+        if expected_s >= self.book.shortest_refresh_s:
             return self.switch(phase)
         self.times = self._clock.switch(phase)
         return self.energy

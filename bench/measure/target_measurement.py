@@ -1,12 +1,14 @@
 """Measures a training to its target, however the training is written.
 
 Each moment and each joule belongs to one phase. At both ends of an evaluation the device is
-synchronised, the energy counters are read and then the clock, in this order. Writing to disk after
-an evaluation belongs to the phase `checkpoint`.
+synchronised, the energy counters are read and then the clock, in this order. At its start the
+counters are left out if the evaluation before took less than a refresh, which phase_energy.py
+explains. Writing to disk after an evaluation belongs to the phase `checkpoint`.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -53,6 +55,9 @@ class TargetMeasurement:
         self.spent: Spent | None = None
         self.times: PhaseTimes | None = None
         self.phase_energy: PhaseEnergy | None = None
+        self._has_crossed = False
+        self._last_eval_s = math.inf  # the first evaluation may take any time
+        self._all_eval_s = 0.0
 
     @property
     def started(self) -> bool:
@@ -62,7 +67,9 @@ class TargetMeasurement:
     @property
     def reached(self) -> bool:
         """Whether the evaluations so far reach the target."""
-        return crossing_index(self.rows, self.target, finished=self.finished) is not None
+        if self.target.rule == "final":
+            return crossing_index(self.rows, self.target, finished=self.finished) is not None
+        return self._has_crossed
 
     def start(self) -> None:
         """Start the clock, once."""
@@ -95,7 +102,7 @@ class TargetMeasurement:
     def begin_evaluation(self) -> None:
         """Begin the phase `eval`."""
         self.window.synchronize()  # steps that the device has not finished belong to `train`
-        self.window.phases.switch("eval")
+        self.window.phases.switch_to_brief("eval", self._last_eval_s)
 
     def keep_row(self, train_loss: float | None, quality: Mapping[str, float | None]) -> None:
         """Read, keep the row of an evaluation that has ended, and begin the phase `checkpoint`.
@@ -110,6 +117,9 @@ class TargetMeasurement:
         row = self._read_row(train_loss, quality)
         _refuse_divergence(row)
         self.rows.append(row)
+        # Rows before these have had their turn.
+        recent = self.rows[-self.target.consecutive :]
+        self._has_crossed |= crossing_index(recent, self.target, finished=False) is not None
         self.on_row(row)
 
     def _read_row(self, train_loss: float | None, quality: Mapping[str, float | None]) -> CurveRow:
@@ -119,6 +129,8 @@ class TargetMeasurement:
         # Not switch_quickly(): ETA is what the meters have counted up to here.
         energy = phases.switch("checkpoint")
         times = phases.times
+        self._last_eval_s = times.of("eval") - self._all_eval_s
+        self._all_eval_s = times.of("eval")
         return CurveRow(
             time_s=times.total_s,
             train_time_s=times.of("train"),
@@ -137,12 +149,17 @@ class TargetMeasurement:
         )
 
 
-# Losses of a validation split, by our names and by those that modules log, such as `val_loss`.
 _LOSS = re.compile(r"mse|((val|valid|validation|eval|dev)[\W_]*)?loss")
 
 
+@functools.cache
+def _is_loss(name: str) -> bool:
+    """Whether this is a loss of a validation split: by our names, or one that modules log."""
+    return _LOSS.fullmatch(name) is not None
+
+
 def _refuse_divergence(row: CurveRow) -> None:
-    validation = [("validation", v) for name, v in row.quality.items() if _LOSS.fullmatch(name)]
+    validation = [("validation", v) for name, v in row.quality.items() if _is_loss(name)]
     for name, value in (("training", row.train_loss), *validation):
         if value is not None and not math.isfinite(value):
             after = f"{row.steps} steps" if row.samples is None else f"{row.samples} samples"

@@ -6,18 +6,22 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import partial
 
 import pytest
 
 from bench.core.records.energy import PhaseEnergy
 from bench.core.records.phases import MAINTENANCE_PHASES, TRAINING_PHASES, Phase
+from bench.core.target import Target
 from bench.measure.meters.base import Meter, MeterUnavailable, Reading
+from bench.measure.target_measurement import TargetMeasurement
 from bench.measure.window import Window
 from tests.fakes import FakeClock, FunctionMeter, ScriptedMeter
 from tests.opened import open_for_test
 
 WATTS: Mapping[Phase, float] = {"train": 100.0, "eval": 40.0, "checkpoint": 10.0}
 MAX_W = 100.0
+TARGET = Target(metric="accuracy", value=0.9, mode="max", rule="first", consecutive=2)
 
 
 class Machine:
@@ -121,6 +125,43 @@ def test_a_stretch_in_which_no_counter_refreshes_is_not_read_and_shares_by_time(
     assert energy.train_error_frac == pytest.approx((40.0 + 80.0 + 100.0) / 564.0)
 
 
+@pytest.mark.parametrize(("expected_s", "eval_j"), [(0.9, 88.0), (1.0, 40.0)])
+def test_the_start_of_a_phase_is_not_read_if_it_will_end_before_a_refresh(
+    expected_s: float, eval_j: float
+) -> None:
+    machine = Machine(refresh_s=1.0)
+    window = window_on(machine)
+    before = machine.num_reads
+    machine.spends("train", 4.0)
+    window.phases.switch_to_brief("eval", expected_s)
+    machine.spends("eval", 1.0)
+    assert window.phases.switch("checkpoint").total_j == 440.0
+    assert machine.num_reads == before + (1 if expected_s < 1.0 else 2)
+    # Without the reading: 440 J in 5 s, of which the evaluation took one.
+    assert window.phases.book.energy_j("eval") == pytest.approx(eval_j)
+    assert window.phases.book.energy_j("train") == pytest.approx(440.0 - eval_j)
+
+
+def test_evaluations_that_follow_a_brief_one_are_read_at_their_end_only() -> None:
+    machine = Machine(refresh_s=1.0)
+    window = Window({"meter": machine.meter()}, period_s=None, clock=machine.clock)
+    open_for_test(window)
+    measurement = TargetMeasurement(target=TARGET, window=window, on_row=lambda _: None)
+    measurement.start()
+    num_reads = []
+    for eval_s in (0.25, 0.25, 1.5, 0.25, 0.25):
+        machine.spends("train", 4.0)
+        before = machine.num_reads
+        measurement.begin_evaluation()
+        num_reads.append(machine.num_reads - before)
+        machine.spends("eval", eval_s)
+        measurement.keep_row(None, {"accuracy": 0.5})
+        assert machine.num_reads == before + num_reads[-1] + 1
+        window.phases.switch_quickly("train")
+    # The first may take any time, and the fourth as much as the third.
+    assert num_reads == [1, 0, 0, 1, 0]
+
+
 def test_the_error_has_the_edges_of_every_stretch_and_the_sensor() -> None:
     machine = Machine(refresh_s=0.01)
     window = window_on(machine, {"meter": machine.meter(error_frac=0.05)})
@@ -171,7 +212,13 @@ def test_phases_sum_to_the_total_and_are_within_their_bounds(seed: int, lagging:
             "checkpoint": "train",
         }
         phase = following[phase]
-        rng.choice([window.phases.switch, window.phases.switch_quickly])(phase)
+        brief = partial(window.phases.switch_to_brief, expected_s=rng.expovariate(1 / 0.1))
+        switches: list[Callable[[Phase], object]] = [
+            window.phases.switch,
+            window.phases.switch_quickly,
+            brief,
+        ]
+        rng.choice(switches)(phase)
     window.stop()
 
     energy = window.phases.result
