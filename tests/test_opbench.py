@@ -45,6 +45,7 @@ def test_a_users_model_is_served_with_a_users_meter(folder: Path) -> None:
     quick = ("scenario.min_duration_s=0.1", "scenario.warmup_queries=5")
     done = run(folder, "serve", "run=latest", "trust=[my_parts]", *meter, *quick)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Warning" not in done.stderr  # those of libraries belong to the logs of runs
     assert done.stdout.splitlines()[-1] == "results: results/serve"
     (record,) = records(folder, "serve")
     assert record.status == "ok"

@@ -418,20 +418,6 @@ def test_a_model_is_served_beside_a_retraining(folder: Path) -> None:
     assert not record.skew.found
 
 
-def test_a_retraining_that_dies_fails_the_run_with_its_last_words(folder: Path) -> None:
-    path = folder / "results" / "train" / trained(folder).run_id
-    tree = json.loads((path / "run.json").read_text())
-    tree["config"]["optimizer"]["momentum"] = 0.0
-    (path / "run.json").write_text(json.dumps(tree))
-    answer = serve(folder, f"run={path}", *SHORT, *BESIDE)
-    assert answer.code == 5, answer.out + answer.err
-    record = only(folder)
-    assert record.error is not None
-    assert record.error.kind == "ServerDied"
-    assert record.error.message.startswith("the retraining ended with 2; last lines of ")
-    assert record.error.message.endswith("Nesterov momentum requires a momentum and zero dampening")
-
-
 def test_a_server_that_breaks_down_in_the_middle_is_a_failed_record(folder: Path) -> None:
     num_images = 360  # the test split of the digits: it survives them, and not the load after
     with own_server(answers=num_images + 200) as url:
