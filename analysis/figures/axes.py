@@ -137,10 +137,17 @@ def _tick(value: float, limits: tuple[float, float]) -> str:
     return f"{float(mantissa):g}e{int(exponent)}"
 
 
-def name_axis(axes: Axes, which: str, label: str) -> None:
-    """Label an axis; a long label, such as one of a user's own metric, gets several lines."""
+def name_axis(axes: Axes, which: str, label: str, characters: int | None = None) -> None:
+    """Label an axis; a long label, such as one of a user's own metric, gets several lines.
+
+    Args:
+        axes: Axes to label.
+        which: x or y.
+        label: The label with its unit.
+        characters: Of a line, where there is less room than usual.
+    """
     set_label = axes.set_xlabel if which == "x" else axes.set_ylabel
-    set_label(wrapped(label, _LABEL_CHARACTERS[which]))
+    set_label(wrapped(label, characters or _LABEL_CHARACTERS[which]))
 
 
 def plain_axis(axes: Axes, which: str) -> None:

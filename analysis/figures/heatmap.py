@@ -24,6 +24,9 @@ from bench.core.metrics import label_of
 _MAP = "cividis_r"  # readable in grey, and with every kind of colour vision
 _MOST_WRITTEN = {"one": 6, "two": 12}  # columns of cells with room for a number
 _MOST_CELLS = 40  # rows or columns that a reader can tell apart
+# Room for the label of the colours: characters per inch of height, what is below the maps, and the
+# shortest line.
+_PER_INCH, _BELOW_IN, _FEWEST = 15, 0.6, 10
 
 
 def data_heatmap(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame:
@@ -73,7 +76,9 @@ def draw_heatmap(data: DataFrame, *, width: Width = "one") -> Canvas:
         axes.set_title(wrapped(name, 50))
     label = cost_label(data)
     if high > low:
-        bar = figure.colorbar(ScalarMappable(norm, _MAP), ax=panels, label=label)
+        room = int(_PER_INCH * (-(-len(names) // columns) * height_in - _BELOW_IN))
+        lines = wrapped(label, max(_FEWEST, room))
+        bar = figure.colorbar(ScalarMappable(norm, _MAP), ax=panels, label=lines)
         bar.ax.yaxis.set_minor_locator(NullLocator())
         # The ends and the middle of the log scale; by default a short scale has no tick at all.
         bar.set_ticks(sorted({low, float(np.sqrt(low * high)), high}))

@@ -13,6 +13,7 @@ from analysis.figures.axes import (
     finished,
     in_paper_style,
     log_axis,
+    name_axis,
     plain_axis,
 )
 from analysis.figures.deployments import NEVER_ON_TARGET, deployment_runs
@@ -25,6 +26,7 @@ from analysis.load.deployments import OFF_TARGET, UPKEEP
 from analysis.load.joules import joules_in_doubt
 from analysis.load.values import numbers
 from analysis.stats.pareto import front_probability, noise_of
+from bench.core.metric import with_unit
 from bench.core.metrics import metric_at
 from bench.core.stats.intervals import MIN_RUNS
 
@@ -125,8 +127,10 @@ def draw_maintenance_pareto(data: DataFrame, *, width: Width = "one") -> Canvas:
     _scale(axes, rows)
     axes.set_xlabel("predictions below the target (%)")
     labels = sorted(set(data["label"]))
-    how = label_with(f"({unit})", labels[0] if len(labels) == 1 else "by label")
-    axes.set_ylabel(f"{metric_at(UPKEEP).title}\n{how}")
+    label = with_unit(metric_at(UPKEEP).title, unit)
+    # A long legend leaves the axes little height.
+    label = label_with(label, labels[0] if len(labels) == 1 else "by label")
+    name_axis(axes, "y", label, 18)
     letters = draw_letters(axes, front, others, 50 if width == "one" else 100)
     handles = [*letters, *_handles(front, others, oracle)]
     return finished(figure, handles, f"{_words(data)} {common}", width)

@@ -16,7 +16,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, Series, concat
 
-from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis
+from analysis.figures.axes import (
+    Canvas,
+    canvas,
+    finished,
+    in_paper_style,
+    log_axis,
+    name_axis,
+)
 from analysis.figures.cost_lines import Terms, draw_cost_lines, lowest, worth_of
 from analysis.figures.deployments import deployment_runs
 from analysis.figures.prepare import NothingToDraw
@@ -145,7 +152,7 @@ def draw_policy_price(data: DataFrame, *, width: Width = "one") -> Canvas:
         axes.set_ylabel("times the cheapest\npolicy")
     handles += _draw_asked(panels, asked * to_price)
     panels[-1].set_xlabel(f"price of an error ({price_unit})")
-    panels[0].set_ylabel(f"upkeep and errors\n({cost_unit}: {data['basis'].iloc[0]})")
+    name_axis(panels[0], "y", f"upkeep and errors ({cost_unit}: {data['basis'].iloc[0]})", 18)
     return finished(figure, handles, f"{_words(data, crossings)} {common}", width)
 
 

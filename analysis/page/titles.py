@@ -37,9 +37,13 @@ NUMBERS = {
 TITLES = {
     **{name: label_of(TO_TARGET[name]) for name in COSTS},
     **{name: label_of(path) for name, path in NUMBERS.items()},
+    # What a column of a table makes clear, an axis must say itself.
+    "throughput_per_s": "throughput (predictions/s)",
+    "on_target_frac": "predictions on target (fraction)",
+    "cpu_frac": "CPU used by the run (fraction)",
     "quality": "test quality",
     "metric": "quality measured",
-    "label": "joules",
+    "label": "label of joules",
     "basis": "money for",
     "flags": "incomparable because",
     "group": "compared within",

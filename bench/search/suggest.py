@@ -51,7 +51,7 @@ class OptunaOrder:
     """
 
     def __init__(self, grid: Sequence[Mapping[str, Any]], seed: int = 0) -> None:
-        with needs_extra("search", "suggestions by Optuna: it", LibraryMissing):
+        with needs_extra("search", "hydra.sweeper.suggest=optuna: optuna", LibraryMissing):
             import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it reports each trial

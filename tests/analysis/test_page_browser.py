@@ -340,7 +340,7 @@ def test_deployments_have_charts_and_their_windows_beside_the_record(
     )
     assert "Upkeep against predictions below the target" in titles
     assert "predictions below the target" not in column_heads(browser)
-    assert "on target (fraction)" in column_heads(browser)
+    assert "predictions on target (fraction)" in column_heads(browser)
     browser.execute_script("document.querySelector('#table tbody tr td').click()")
     wait_for(browser, "return document.getElementById('panel').dataset.run")
     # Accuracy of the windows, and joules of the retrainings.

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.command import records
 from tests.cluster.slurm import Slurm
-from tests.cluster.sweeps import ON_SLURM, QUICK, hosts, sweep_folder
+from tests.cluster.sweeps import EASY, ON_SLURM, QUICK, hosts, sweep_folder
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
@@ -29,3 +29,17 @@ def test_a_free_node_takes_the_next_run_of_a_race(cluster: Slurm, tmp_path: Path
     plan = sweep_folder(tmp_path).read_plan()
     assert plan is not None
     assert len(plan.jobs) == found["num_runs"]
+
+
+def test_further_seeds_take_the_next_free_node(cluster: Slurm, tmp_path: Path) -> None:
+    # An interval of 50% needs two runs.
+    keys = {"alpha": "0.5", "max_runs": "2", "width_frac": "1000"}
+    repeats = [f"hydra.sweeper.repeats.{key}={value}" for key, value in keys.items()]
+    answer = cluster.run(tmp_path, "-m", ON_SLURM, *QUICK, EASY, "repeat=auto", *repeats)
+    assert answer.code == 0, answer.err
+    assert sorted(record.seed for record in records(tmp_path)) == [0, 1]
+    assert hosts(tmp_path) == ["node1", "node2"]
+    sweep = sweep_folder(tmp_path)
+    (found,) = json.loads((sweep.path / "search.json").read_text())["configurations"]
+    assert (found["num_runs"], found["is_narrow"]) == (2, True)
+    assert sweep.read_launched().keys() == {0, 1}

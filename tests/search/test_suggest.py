@@ -86,5 +86,5 @@ def test_numbers_are_ordered_for_optuna_and_others_are_categories() -> None:
 
 def test_without_optuna_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(LibraryMissing, match="search"):
+    with pytest.raises(LibraryMissing, match=r"suggest=optuna: optuna is not .* 'search'"):
         OptunaOrder(GRID)

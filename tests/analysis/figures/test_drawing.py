@@ -24,6 +24,7 @@ from analysis.figures.save import save_all, save_figure
 from analysis.figures.style import WIDTH_IN, short_number
 from analysis.load.runs import load_runs
 from bench.core.metrics import label_of
+from tests.analysis.figures.labels import cut_labels
 from tests.analysis.figures.literal import frame, reached
 from tests.analysis.made import Made, make_served, make_sweep
 from tests.analysis.made_maintained import make_policies
@@ -112,6 +113,9 @@ def test_every_figure_is_drawn_with_n_and_named_axes(
     two = draw_figure(name, one.data, "two")
     assert one.figure.get_figwidth() == WIDTH_IN["one"]
     assert two.get_figwidth() == WIDTH_IN["two"]
+    one.figure.set_layout_engine("none")  # it keeps the layout of its file
+    one.figure.draw_without_rendering()
+    assert not cut_labels(one.figure)
     words = one.words.replace("\n", " ")
     assert re.search(r"n = \d|k/n|\d runs|pairs of rung", words), words
     for axes in two.axes:

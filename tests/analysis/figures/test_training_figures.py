@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from pandas import DataFrame, concat
 
@@ -13,13 +14,14 @@ from analysis.figures.batch_size import data_batch_size
 from analysis.figures.codecarbon import data_codecarbon
 from analysis.figures.curves import data_curves, draw_curves
 from analysis.figures.factors import data_factors
-from analysis.figures.heatmap import data_heatmap
+from analysis.figures.heatmap import data_heatmap, draw_heatmap
 from analysis.figures.hits import data_ecdf_targets, data_hits
 from analysis.figures.ladder import data_ladder
 from analysis.figures.phases import data_energy_components, data_phase_energy, data_phases
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.restarts import data_restarts
 from analysis.figures.timeline import data_timeline, draw_timeline, phase_spans, pick_run
+from tests.analysis.figures.labels import cut_labels
 from tests.analysis.figures.literal import by, failed, frame, missed, reached, served
 
 
@@ -120,6 +122,14 @@ def test_heatmap_keeps_a_cell_that_missed_without_a_value() -> None:
     assert data[0.1]["value"] == 1.5
     assert np.isnan(data[1.0]["value"])
     assert (data[1.0]["num_reached"], data[1.0]["num_runs"]) == (0, 2)
+
+
+def test_the_label_of_the_colours_fits_a_map_of_one_row() -> None:
+    runs = frame(reached("a", 1.0, 5.0), reached("b", 3.0, 9.0, config__batch_size=64))
+    figure = draw_heatmap(data_heatmap(runs, quantity="energy_j"), width="one")
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()
+    assert not cut_labels(figure)
 
 
 def test_factors_multiply_to_the_time_to_target() -> None:
