@@ -31,10 +31,11 @@ def main() -> int:
 def _report(plain: dict[str, object], *, wants_traceback: bool) -> int:
     config = ReportConfig.from_dict(plain)
     require_figures(config.figures or [])
+    from analysis.load.forked import num_processes
     from analysis.load.runs import load_runs  # imports pandas, so only once keys are checked
 
     gc.freeze()  # what was imported stays, and need not be looked at while runs are read
-    loaded = load_runs(config.results)
+    loaded = load_runs(config.results, num_processes(config.workers))
     from analysis.page.produce import report  # imports the plotting libraries
 
     return report(loaded, config, progress=_show_progress, wants_traceback=wants_traceback)

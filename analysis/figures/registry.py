@@ -7,7 +7,7 @@ without waiting for the plotting libraries.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from analysis.figures.style import Width
+    from analysis.load.records import Lists
     from analysis.stats.peers import Group
 
 # Groups that several figures share.
@@ -28,17 +29,21 @@ _SHARED = ("panels:trainings", "panels:servings", "panels:hosts", DEPLOYMENTS)
 class Frames:
     """The runs, their long frames and their groups, each made when it is first needed."""
 
-    def __init__(self, runs: DataFrame) -> None:
-        """Keep the runs, as loaded; nothing else is read yet."""
+    def __init__(self, runs: DataFrame, lists: Lists | None = None) -> None:
+        """Keep the runs, as loaded, and perhaps their lists; nothing else is read yet."""
         self.runs = runs
+        self._lists = lists or {}
         self._long: dict[str, DataFrame] = {}
         self._groups: dict[str, list[Group]] = {}
 
     def long(self, name: str, runs: DataFrame | None = None) -> DataFrame:
         """Read a long frame of all runs, which is kept, or of some of them."""
         from analysis.load import runs as load
+        from analysis.load.records import LISTS
 
         read = getattr(load, f"load_{name}")
+        if name in LISTS:
+            read = partial(read, lists=self._lists)
         if runs is not None:
             return read(runs)  # type: ignore[no-any-return]
         if name not in self._long:

@@ -3,6 +3,9 @@
 The same figure always gives the same bytes: files have no dates and no random identifiers.
 """
 
+# mypy: allow-untyped-calls
+# (matplotlib is typed in part)
+
 from __future__ import annotations
 
 import io
@@ -12,26 +15,22 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rcParams
-from matplotlib.backend_bases import get_registered_canvas_class
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_mixed import MixedModeRenderer
 from matplotlib.figure import Figure
 from pandas import DataFrame
 from PIL import Image
 
-from analysis.figures.fonts import small_fonts
+from analysis.figures.renderers import PdfRenderer, PixelCanvas, SvgRenderer, VectorRenderer
 from analysis.figures.style import paper_style
+from analysis.figures.texts import POINTS_PER_INCH
 from analysis.tables.files import writing
 from analysis.tables.text_table import frame_csv
 
 FORMATS = ("pdf", "svg", "png")
 
 _COMPRESSION = 3  # of 9; more saves little and takes long
-
-# Without the metadata that would make two files of one figure differ.
-_METADATA: dict[str, dict[str, Any]] = {
-    "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
-    "svg": {"Date": None, "Creator": None},
-}
+# That of a PDF comes last, see VectorRenderer.
+_VECTORS: dict[str, type[SvgRenderer | PdfRenderer]] = {"svg": SvgRenderer, "pdf": PdfRenderer}
 
 
 def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
@@ -52,30 +51,29 @@ def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) ->
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise ValueError(f"formats={unknown[0]}: must be of {', '.join(FORMATS)}")
-    paths = []
     with paper_style():
         pixels = _lay_out(figure)
-        for name in formats:
-            path = stem.with_name(f"{stem.name}.{name}")
-            content = _rendered(
-                figure, name, pixels
-            )  # first, so that only writing raises CannotWrite
-            with writing(path.parent):
-                path.write_bytes(content)
-            paths.append(path)
-    return paths
+        contents = {}  # made first, so that only writing raises CannotWrite
+        if "png" in formats:
+            contents["png"] = _png(pixels)
+        contents |= _vectors(figure, [name for name in formats if name != "png"])
+    paths = {name: stem.with_name(f"{stem.name}.{name}") for name in formats}
+    with writing(stem.parent):
+        for name, path in paths.items():
+            path.write_bytes(contents[name])
+    return list(paths.values())
 
 
-def _lay_out(figure: Figure) -> FigureCanvasAgg:
+def _lay_out(figure: Figure) -> PixelCanvas:
     """Compute the places of axes, labels and legends once, for all formats.
 
     They are those of a PNG. Figure.savefig would compute them for each format, with a drawing that
     is thrown away: together half of the time of a figure.
 
     Returns:
-        What draws the PNG; it keeps the sizes of texts, which take long to compute.
+        What draws the PNG.
     """
-    canvas = FigureCanvasAgg(figure)  # never opens a window, in a notebook or a terminal
+    canvas = PixelCanvas(figure)  # never opens a window, in a notebook or a terminal
     figure.set_dpi(rcParams["savefig.dpi"])
     engine = figure.get_layout_engine()
     if engine is not None:
@@ -84,28 +82,27 @@ def _lay_out(figure: Figure) -> FigureCanvasAgg:
     return canvas
 
 
-def _rendered(figure: Figure, name: str, pixels: FigureCanvasAgg) -> bytes:
-    """The content of a file of a figure that is laid out."""
-    file = io.BytesIO()
-    figure.set_dpi(rcParams["savefig.dpi"])  # formats of vectors set another one
-    if name == "png":
-        figure.set_canvas(pixels)
-        _save_pixels(pixels, file)
-        return file.getvalue()
-    canvas: Any = get_registered_canvas_class(name)(figure)
-    with small_fonts():
-        getattr(canvas, f"print_{name}")(file, metadata=_METADATA[name])
+def _png(canvas: PixelCanvas) -> bytes:
+    """Draw a PNG, without transparency, which no figure has and which takes long to compress."""
+    canvas.draw()
+    dpi, file = canvas.figure.dpi, io.BytesIO()
+    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(
+        file, "png", dpi=(dpi, dpi), compress_level=_COMPRESSION
+    )
     return file.getvalue()
 
 
-def _save_pixels(canvas: FigureCanvasAgg, file: io.BytesIO) -> None:
-    """Draw a PNG, without transparency, which no figure has and which takes long to compress."""
-    untyped: Any = canvas
-    untyped.draw()
-    dpi = canvas.figure.dpi
-    Image.fromarray(np.asarray(untyped.buffer_rgba())).convert("RGB").save(
-        file, "png", dpi=(dpi, dpi), compress_level=_COMPRESSION
-    )
+def _vectors(figure: Figure, names: Sequence[str]) -> dict[str, bytes]:
+    """Draw a PDF, an SVG or both of a figure that is laid out; their contents by format."""
+    if not names:
+        return {}
+    (width, height), dpi = figure.get_size_inches(), figure.dpi
+    files = {name: kind(width, height, dpi) for name, kind in _VECTORS.items() if name in names}
+    figure.set_dpi(POINTS_PER_INCH)
+    both = VectorRenderer(list(files.values()), width, height)
+    mixed: Any = MixedModeRenderer(figure, width, height, dpi, both)  # images where points are many
+    figure.draw(mixed)
+    return {name: file.content() for name, file in files.items()}
 
 
 def save_data(data: DataFrame, path: Path) -> Path:

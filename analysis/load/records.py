@@ -13,7 +13,7 @@ import itertools
 import types
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -21,6 +21,7 @@ import pyarrow as pa
 from pandas import DataFrame, Series, concat
 from pydantic import TypeAdapter
 
+from analysis.load.forked import Forked, Lost
 from analysis.load.values import bounded_floats, require_possible, shown
 from bench.core.flat import flat
 from bench.core.labels import part_of, row_flags
@@ -44,6 +45,10 @@ FOLDER = "folder"
 STREAM = "stream_hash"
 # Why a folder or file could not be read, by its path.
 Unreadable = dict[str, str]
+# Lists of records that have a frame of their own, by the folder of the run.
+Lists = dict[str, dict[str, list[dict[str, Any]]]]
+LISTS = ("ladder", "energy", "stages", "rate_search")
+_MOST_PARTS, _LEAST_OF_A_PART = 8, 200  # folders that one process reads at a time
 # Column with the flags of the joules that a run measured.
 ENERGY_ROW_FLAGS = "energy_row_flags"
 Text = Callable[[Any], str | None]
@@ -196,32 +201,71 @@ def _free(name: str, tree: Any) -> Any:
     return plain(tree, 0)
 
 
-def read_records(folders: Sequence[Path]) -> tuple[DataFrame, Unreadable]:
+@dataclasses.dataclass(slots=True)
+class _Read:
+    """What some folders hold: a list for each column, in the order of the folders' names."""
+
+    names: list[str] = dataclasses.field(default_factory=list)
+    columns: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+    lists: Lists = dataclasses.field(default_factory=dict)
+    unreadable: Unreadable = dataclasses.field(default_factory=dict)
+
+    def append(self, name: str, row: Mapping[str, Any]) -> None:
+        for key, value in row.items():
+            self.column(key).append(value)
+        self.names.append(name)
+
+    def extend(self, other: _Read) -> None:
+        for key, values in other.columns.items():
+            self.column(key).extend(values)
+        self.names += other.names
+        self.lists |= other.lists
+        self.unreadable |= other.unreadable
+
+    def column(self, key: str) -> list[Any]:
+        column = self.columns.setdefault(key, [])
+        column += [None] * (len(self.names) - len(column))  # earlier runs have no such key
+        return column
+
+
+def read_records(folders: Sequence[Path], workers: int = 1) -> tuple[DataFrame, Lists, Unreadable]:
     """Read the record of each folder.
 
     Returns:
         A row for each record that could be read: `folder`, the leaves of RunRecord, and those of
-        the free-form parts, such as `config.lr`. For the others, the reason by folder.
+        the free-form parts, such as `config.lr`. Its lists. For the others, the reason by folder.
     """
-    names: list[str] = []
-    columns: dict[str, list[Any]] = {leaf.name: [] for leaf in record_leaves()}
-    unreadable = Unreadable()
+    size = max(_LEAST_OF_A_PART, -(-len(folders) // _MOST_PARTS))
+    tasks = [partial(_read, folders[n : n + size]) for n in range(0, len(folders), size)]
+    with Forked(tasks, workers) as forked:
+        parts = dict(forked.outcomes())
+    read = _Read()
+    for (_, part), task in zip(sorted(parts.items()), tasks, strict=True):
+        read.extend(task() if isinstance(part, Lost) else part)
+    return _frame(read), read.lists, read.unreadable
+
+
+def _read(folders: Sequence[Path]) -> _Read:
+    read = _Read()
     for folder in folders:
         try:
-            row = _row(as_dicts(read_record(folder)))
+            record = as_dicts(read_record(folder))
+            row = _row(record)
         # Anything may be in the place of a record. It is reported with the reason, and must not
         # keep the other runs from being read.
         except Exception as error:
-            unreadable[str(folder)] = reason_of(error)
+            read.unreadable[str(folder)] = reason_of(error)
             continue
-        for name, value in row.items():
-            column = columns.setdefault(name, [])
-            column += [None] * (len(names) - len(column))  # earlier runs have no such key
-            column.append(value)
-        names.append(str(folder))
-    whole = {name: column + [None] * (len(names) - len(column)) for name, column in columns.items()}
+        read.append(str(folder), row)
+        read.lists[str(folder)] = {name: record[name] for name in LISTS}
+    return read
+
+
+def _frame(read: _Read) -> DataFrame:
+    names = dict.fromkeys([*(leaf.name for leaf in record_leaves()), *read.columns])
+    whole = {name: read.column(name) for name in names}
     typed = {leaf.name: pa.array(whole.pop(leaf.name), leaf.type) for leaf in record_leaves()}
-    table = pa.table({FOLDER: pa.array(names, pa.string()), **typed})
+    table = pa.table({FOLDER: pa.array(read.names, pa.string()), **typed})
     record = bounded_floats(table.to_pandas())
     # pandas infers the types of free-form columns from their values.
     free = DataFrame(whole, index=record.index)
@@ -229,7 +273,7 @@ def read_records(folders: Sequence[Path]) -> tuple[DataFrame, Unreadable]:
     free = bounded_floats(free.astype(floats))
     missing = {n: Series(None, index=free.index, dtype="str") for n in _ALWAYS if n not in free}
     # Copied, because converting columns one by one has fragmented the frame: pandas would warn.
-    return concat([record, free.assign(**missing)], axis=1).copy(), unreadable
+    return concat([record, free.assign(**missing)], axis=1).copy()
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from analysis.load.joules import (
     without_doubtful,
 )
 from analysis.load.names import configurations
-from analysis.load.records import FOLDER, Unreadable, read_records, reason_of
+from analysis.load.records import FOLDER, Lists, Unreadable, read_records, reason_of
 from analysis.load.values import bounded_floats, require_possible
 from bench.core.counting import start_order
 from bench.core.files import require_file
@@ -38,13 +38,14 @@ from bench.core.printable import printable
 from bench.core.records.curve import CurveRow
 from bench.core.records.energy import EnergyRow
 from bench.core.records.maintenance import MaintenanceEvent, WindowRow
-from bench.core.records.run import NOT_STARTED, RunRecord
+from bench.core.records.run import NOT_STARTED
 from bench.core.records.serving import RateStep, Stage
 from bench.core.records.target import LadderRung
 from bench.core.store import read_curve, read_record
 
 # Fixed, because a frame without rows must have them as well.
 UNREAD_COLUMNS = ("folder", "reason")
+NO_LISTS: Lists = {}
 _FLOAT, _TEXT = pa.float64(), pa.string()
 
 
@@ -77,24 +78,27 @@ class Loaded:
         unread: `folder`, `reason`: of a run, or of a ledger with lines that were skipped.
         num_not_started: Runs that were interrupted before their process began. They are in neither
             frame.
+        lists: The lists in the records, so that load_ladder, for example, need not read them again.
     """
 
     runs: DataFrame
     unread: DataFrame
     num_not_started: int = 0
+    lists: Lists = field(default_factory=dict)
 
 
-def load_runs(roots: Sequence[Path | str]) -> Loaded:
+def load_runs(roots: Sequence[Path | str], workers: int = 1) -> Loaded:
     """Load all runs in or at some folders.
 
     Args:
         roots: Results folders, folders of a command, run folders, or globs of any of these.
+        workers: Number of processes that read, if there are many runs.
 
     Raises:
         ValueError: A root does not exist, or holds no run.
     """
     folders = run_folders(roots)
-    records, unreadable = read_records(folders)
+    records, lists, unreadable = read_records(folders, workers)
     ledgers = Ledgers(folders)
     runs, copies = _without_copies(_ordered(records))
     # By folder, so each has one reason.
@@ -111,7 +115,7 @@ def load_runs(roots: Sequence[Path | str]) -> Loaded:
     runs[COST_BASIS] = cost_bases(runs)
     runs[GRID] = grids(runs)
     runs = with_derived(without_doubtful(runs))
-    return Loaded(runs=runs, unread=unread, num_not_started=num_not_started)
+    return Loaded(runs=runs, unread=unread, num_not_started=num_not_started, lists=lists)
 
 
 def _ordered(runs: DataFrame) -> DataFrame:
@@ -160,29 +164,35 @@ def load_curves(runs: DataFrame) -> DataFrame:
     return long_without_doubtful(rows.join(qualities), runs)
 
 
-def load_ladder(runs: DataFrame) -> DataFrame:
-    """Load rungs: `run_id, value, reached, time_s, energy_j, samples`."""
-    rungs = _of_record(runs, LadderRung, lambda record: record.ladder)
+def load_ladder(runs: DataFrame, lists: Lists = NO_LISTS) -> DataFrame:
+    """Load rungs: `run_id, value, reached, time_s, energy_j, samples`.
+
+    Args:
+        runs: Of load_runs, or some of its rows.
+        lists: Of load_runs, too; without them, the records are read again. Likewise for the
+            functions below.
+    """
+    rungs = _of_record(runs, LadderRung, "ladder", lists)
     return long_without_doubtful(rungs, runs)
 
 
-def load_energy(runs: DataFrame) -> DataFrame:
+def load_energy(runs: DataFrame, lists: Lists = NO_LISTS) -> DataFrame:
     """Load joules by component: `run_id, component, energy_j, source, label, ...`.
 
     A run has no row if a health flag speaks against its joules.
     """
     # Joules by component cannot be blanked one by one: the flag is about the run.
-    return _of_record(runs[~doubtful(runs)], EnergyRow, lambda record: record.energy)
+    return _of_record(runs[~doubtful(runs)], EnergyRow, "energy", lists)
 
 
-def load_stages(runs: DataFrame) -> DataFrame:
+def load_stages(runs: DataFrame, lists: Lists = NO_LISTS) -> DataFrame:
     """Load parts of the end-to-end latency: `run_id, stage, mean_ms, p50_ms, p90_ms, p99_ms`."""
-    return _of_record(runs, Stage, lambda record: record.stages)
+    return _of_record(runs, Stage, "stages", lists)
 
 
-def load_rate_search(runs: DataFrame) -> DataFrame:
+def load_rate_search(runs: DataFrame, lists: Lists = NO_LISTS) -> DataFrame:
     """Load rates that the server scenario tried: `run_id` and the columns of RateStep."""
-    return _of_record(runs, RateStep, lambda record: record.rate_search)
+    return _of_record(runs, RateStep, "rate_search", lists)
 
 
 def load_windows(runs: DataFrame) -> DataFrame:
@@ -214,14 +224,19 @@ def load_requests(runs: DataFrame) -> DataFrame:
     return _of_tables(runs, "requests.parquet", columns)
 
 
-def _of_record(
-    runs: DataFrame, row: type, rows_of: Callable[[RunRecord], Sequence[Any]]
-) -> DataFrame:
-    return _long(runs, row, lambda folder: rows_of(read_record(folder)))
+def _of_record(runs: DataFrame, row: type, name: str, lists: Lists) -> DataFrame:
+    def rows_of(folder: Path) -> Sequence[Any]:
+        kept = lists.get(str(folder))
+        if kept is None:
+            rows: Sequence[Any] = getattr(read_record(folder), name)
+            return rows
+        return [row(**each) for each in kept[name]]
+
+    return _long(runs, row, rows_of)
 
 
 def _long(runs: DataFrame, row: type, read: Callable[[Path], Sequence[Any]]) -> DataFrame:
-    names = [field.name for field in fields(row)]
+    names = [each.name for each in fields(row)]
 
     def read_cells(folder: Path) -> list[list[Any]]:
         return [[_cell(name, getattr(one, name)) for name in names] for one in read(folder)]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from analysis.figures.registry import Frames
 from analysis.figures.write import write_figure
+from analysis.load.forked import Lost
 from analysis.page.attempts import Attempts, CaughtWarnings, catch_warnings
-from analysis.page.forked import Lost
 from analysis.tables.files import CannotWrite
 from bench.config.report import FilesConfig
 
@@ -34,6 +34,18 @@ class Drawn:
     unread: Mapping[str, str] = field(default_factory=dict)
     has_boxes: bool = False
     cannot_write: str | None = None
+
+
+def draw_all(
+    names: Sequence[str],
+    frames: Frames,
+    folder: Path,
+    files: FilesConfig,
+    *,
+    wants_traceback: bool,
+) -> list[Drawn]:
+    """Draw some figures one after the other; arguments as draw."""
+    return [draw(name, frames, folder, files, wants_traceback=wants_traceback) for name in names]
 
 
 def draw(
@@ -65,9 +77,9 @@ def draw(
     )
 
 
-def lost(name: str, lost: Lost) -> Drawn:
-    """What became of a figure whose process ended: a defect."""
-    return Drawn(not_made=[(name, f"failed ({lost.reason})")], num_failed=1)
+def lost(names: Sequence[str], lost: Lost) -> list[Drawn]:
+    """What became of figures whose process ended: defects."""
+    return [Drawn(not_made=[(name, f"failed ({lost.reason})")], num_failed=1) for name in names]
 
 
 def add_up(figures: Sequence[Drawn], attempts: Attempts, caught: CaughtWarnings) -> Sequence[Path]:

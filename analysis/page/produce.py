@@ -11,14 +11,13 @@ from typing import Any
 
 from pandas import DataFrame, concat
 
-from analysis.figures.entries import FIGURES, TRADEOFF
+from analysis.figures.entries import FIGURES, TRADEOFF, entry_of
 from analysis.figures.registry import Frames
 from analysis.figures.write import write_figure
+from analysis.load.forked import Forked, Lost, num_processes
 from analysis.load.runs import UNREAD_COLUMNS, Loaded
 from analysis.page.attempts import Attempts, CaughtWarnings, catch_warnings
-from analysis.page.build import Listed, prepare_page, write_page
-from analysis.page.drawn import Drawn, add_up, draw, lost
-from analysis.page.forked import Forked, Lost, num_processes
+from analysis.page.drawn import Drawn, add_up, draw_all, lost
 from analysis.stats.outcomes import refused
 from analysis.stats.search_cost import COLUMNS as COST_COLUMNS
 from analysis.stats.search_cost import search_cost
@@ -67,7 +66,9 @@ def report(
     with catch_warnings() as caught, ExitStack() as stack:
         stack.callback(progress, "")  # clear the line about progress, even after an error
         figures = stack.enter_context(_figures(loaded, config, out / "figures", wants_traceback))
-        # Meanwhile, other processes draw the figures.
+        # Meanwhile, other processes draw the figures, so what they don't need is imported only now.
+        from analysis.page.build import Listed, prepare_page, write_page
+
         progress("tables")
         tables, summary, written = _tables(loaded.runs, out / "tables", attempts.make)
         progress("report.html")
@@ -100,29 +101,39 @@ def _finish(
 
 def _figures(
     loaded: Loaded, config: ReportConfig, out: Path, wants_traceback: bool
-) -> Forked[Drawn]:
+) -> Forked[list[Drawn]]:
     """The drawing of all figures, in processes of their own."""
-    frames = Frames(loaded.runs)
+    frames = Frames(loaded.runs, loaded.lists)
     tasks = [
-        partial(draw, name, frames, out, config, wants_traceback=wants_traceback)
-        for name in _names(config)
+        partial(draw_all, names, frames, out, config, wants_traceback=wants_traceback)
+        for names in _tasks(config)
     ]
     return Forked(tasks, num_processes(config.workers))
 
 
-def _drawn(figures: Forked[Drawn], config: ReportConfig, progress: Progress) -> list[Drawn]:
+def _drawn(figures: Forked[list[Drawn]], config: ReportConfig, progress: Progress) -> list[Drawn]:
     """Wait for the figures; return what became of each, in their order."""
-    names = _names(config)
-    by_place: dict[int, Drawn] = {}
+    names, tasks = _names(config), _tasks(config)
+    by_name: dict[str, Drawn] = {}
     progress(f"drawing figures: 0 of {len(names)} done")
     for place, outcome in figures.outcomes():
-        by_place[place] = lost(names[place], outcome) if isinstance(outcome, Lost) else outcome
-        progress(f"drawing figures: {len(by_place)} of {len(names)} done")
-    return [by_place[place] for place in range(len(names))]
+        drawn = lost(tasks[place], outcome) if isinstance(outcome, Lost) else outcome
+        by_name |= zip(tasks[place], drawn, strict=True)
+        progress(f"drawing figures: {len(by_name)} of {len(names)} done")
+    return [by_name[name] for name in names]
 
 
 def _names(config: ReportConfig) -> list[str]:
     return list(config.figures or FIGURES)
+
+
+def _tasks(config: ReportConfig) -> list[list[str]]:
+    """Figures; those that need the curves of all runs share a process, which reads them once."""
+    by_files: dict[str, list[str]] = {}
+    for name in _names(config):
+        shares = entry_of(name).needs == ("curves",)
+        by_files.setdefault("curves" if shares else name, []).append(name)
+    return list(by_files.values())
 
 
 def _with_files(unread: DataFrame, caught: CaughtWarnings) -> DataFrame:
@@ -171,7 +182,7 @@ def plot(loaded: Loaded, config: PlotConfig, *, wants_traceback: bool = False) -
         # Other figures have no such keys.
         options = {"x": config.x, "y": config.y, "area": config.area}
     attempts = Attempts(wants_traceback=wants_traceback)
-    frames, out = Frames(loaded.runs), expand_path(config.out)
+    frames, out = Frames(loaded.runs, loaded.lists), expand_path(config.out)
     draw = partial(
         write_figure, config.figure, frames, out, config, run=config.run, options=options
     )

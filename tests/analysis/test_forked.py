@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.page.forked import Forked, Lost, num_processes
+from analysis.load.forked import Forked, Lost, num_processes
 from tests.analysis.made import make_sweep
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux only")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.load import records
 from analysis.load.runs import (
     UnreadFile,
     load_curves,
@@ -61,6 +62,22 @@ def test_every_run_is_a_row_with_the_names_of_its_record(sweep: Path) -> None:
     assert row["config.target.ladder"] == "0.5,0.8,0.9,0.93,0.95,0.97"
     assert row["host.cpu_name"] == "Made CPU"
     assert row["health.flags"] == "other_load"
+
+
+def test_several_processes_read_the_same(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = load_runs([sweep])
+    monkeypatch.setattr(records, "_LEAST_OF_A_PART", 1)
+    together = load_runs([sweep], workers=2)
+    pd.testing.assert_frame_equal(together.runs, alone.runs)
+    assert together.lists == alone.lists
+
+
+def test_lists_that_were_kept_are_those_of_the_records(sweep: Path) -> None:
+    loaded = load_runs([sweep])
+    for load in (load_ladder, load_energy, load_stages, load_rate_search):
+        again = load(loaded.runs)
+        pd.testing.assert_frame_equal(load(loaded.runs, loaded.lists), again)
+    assert len(load_ladder(loaded.runs)) > len(load_energy(loaded.runs)) > 0
 
 
 def test_missing_is_nan_or_none_never_a_number(sweep: Path) -> None:

@@ -68,6 +68,7 @@ class Forked(Generic[_T]):
     def __enter__(self) -> Self:
         """Start the processes."""
         if self._num > 1:
+            gc.freeze()  # what is loaded stays, and need not be looked at again
             self._start(range(len(self._tasks)))
         return self
 
@@ -151,7 +152,7 @@ def _work(tasks: Sequence[Callable[[], Any]], queue: int, results: Connection) -
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        gc.freeze()  # what the parent has loaded stays, and need not be looked at again
+        gc.disable()  # looks at all objects again and again; once after each task is enough
         while taken := os.read(queue, _PLACE.size):
             (place,) = _PLACE.unpack(taken)
             results.send((place, _RUNNING))
@@ -159,6 +160,7 @@ def _work(tasks: Sequence[Callable[[], Any]], queue: int, results: Connection) -
             sys.stdout.flush()
             sys.stderr.flush()
             results.send((place, outcome))
+            gc.collect()
         code = 0
     except BrokenPipeError:  # the parent was killed
         pass
