@@ -26,6 +26,7 @@ from hydra.core.global_hydra import GlobalHydra
 import bench.serve
 import bench.train
 from bench.cli.app import sweep_id
+from bench.cli.multirun import MULTIRUN
 from bench.core.counting import start_order
 from bench.core.records.run import RunRecord
 from bench.core.store import read_record
@@ -175,6 +176,7 @@ def _as_if_new(variables: Mapping[str, str]) -> Iterator[None]:
         try:
             yield
         finally:
+            MULTIRUN.clear()
             sys.argv = arguments
             for number, handler in handlers.items():
                 signal.signal(number, handler)

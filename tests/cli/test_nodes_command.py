@@ -33,8 +33,8 @@ QUICK = (
     *("codecarbon=none", "probe.num_requests=10", "probe.batch_sizes=[1]"),
     *("probe.min_batch_s=0.01", "meter=cpu_model"),
 )
-# Not reached within minutes.
-LONG = ("target.value=0.9999", "budget.max_epochs=40000")
+# Not reached within minutes. The budget bounds how long a signal that is lost is waited for.
+LONG = ("target.value=0.9999", "budget.max_epochs=40000", "budget.max_time_s=60")
 METER = """
 import os
 from bench.measure.meters.base import MeterUnavailable
