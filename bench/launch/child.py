@@ -21,6 +21,7 @@ from bench.launch.stopping import (
     COMMAND_GONE,
     STOP_SIGNALS,
     have_forks_end_by_signals,
+    send_again_if_lost,
     stop_reason,
 )
 
@@ -72,8 +73,7 @@ def begin_job(
     # on once. And the parent can end everything that the job starts, such as data-loading workers.
     os.setpgrp()
     interrupt = _InterruptOnce()
-    for number in STOP_SIGNALS:
-        signal.signal(number, interrupt)
+    interrupt.catch()
     have_forks_end_by_signals(lambda: (signal.SIGTERM, signal.SIGHUP))
     # This process came from a fork server, and the workers of a data loader would too: slowly, on
     # the clock, and without the lock and the open files of this process. Start them as usual.
@@ -98,6 +98,15 @@ class _InterruptOnce:
         """Wait for the first signal."""
         self.reason: str | None = None  # the reason, if the signal itself does not tell it
         self._is_done = False
+
+    def catch(self) -> None:
+        """Handle the signals that stop a run."""
+        for number in STOP_SIGNALS:
+            signal.signal(number, self)
+        send_again_if_lost(Interrupted, self._take_again)
+
+    def _take_again(self, lost: BaseException) -> None:
+        self.reason, self._is_done = str(lost), False
 
     def __call__(self, number: int, frame: object) -> None:
         """Handle a signal."""

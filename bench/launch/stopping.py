@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 # the last two as a warning that the time limit is near.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 COMMAND_GONE = "stopped: the command that had started the run was killed"
+_AGAIN_S = 0.01  # by then, the destructor in which an exception was lost has ended
 _NAMES = {int(each): each.name for each in signal.Signals}
 _REASONS: dict[int, str] = {
     signal.SIGINT: "stopped by Ctrl-C (SIGINT)",
@@ -153,6 +155,7 @@ def interrupt_on_signals(on_first: Callable[[int], None] | None = None) -> None:
     Args:
         on_first: Called with the first signal, before it interrupts what the command is doing.
     """
+    numbers = [each for each in STOP_SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
 
     def interrupt(number: int, frame: object) -> None:
         _take_no_more()
@@ -160,9 +163,42 @@ def interrupt_on_signals(on_first: Callable[[int], None] | None = None) -> None:
             on_first(number)
         raise Stopped(number)
 
-    for number in STOP_SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
+    def take() -> None:
+        for number in numbers:
             signal.signal(number, interrupt)
+
+    take()
+    send_again_if_lost(Stopped, lambda _: take())
+
+
+def send_again_if_lost(
+    kind: type[BaseException], prepare: Callable[[BaseException], None]
+) -> Callable[[], None]:
+    """Send a signal once more if it was lost because it came while Python ran a destructor.
+
+    What a handler raises there does not reach the program: Python prints it, and goes on.
+
+    Args:
+        kind: What the handlers raise.
+        prepare: Gets what was lost, and has the handlers take a signal once more.
+
+    Returns:
+        Ends this.
+    """
+    show = sys.unraisablehook
+
+    def look(lost: sys.UnraisableHookArgs) -> None:
+        if not isinstance(lost.exc_value, kind):
+            show(lost)
+            return
+        prepare(lost.exc_value)
+        threading.Timer(_AGAIN_S, os.kill, (os.getpid(), signal_of(lost.exc_value))).start()
+
+    def end() -> None:
+        sys.unraisablehook = show
+
+    sys.unraisablehook = look
+    return end
 
 
 @contextmanager
@@ -179,11 +215,17 @@ def signals_interrupt() -> Iterator[None]:
     # SLURM sends SIGCONT before SIGTERM. While the main thread handles the first one, the kernel
     # may give the second one to another thread, and a main thread that waits would not wake up.
     signal.signal(signal.SIGCONT, signal.SIG_DFL)
-    for number in STOP_SIGNALS:
-        signal.signal(number, _interrupt_once)
+
+    def take() -> None:
+        for number in STOP_SIGNALS:
+            signal.signal(number, _interrupt_once)
+
+    take()
+    end = send_again_if_lost(Stopped, lambda _: take())
     try:
         yield
     finally:
+        end()
         for number, handler in before.items():
             signal.signal(number, handler)
 

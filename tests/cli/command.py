@@ -168,7 +168,7 @@ def _as_if_new(variables: Mapping[str, str]) -> Iterator[None]:
     runs.trained_record.cache_clear()
     plan_serve.servable_runs.cache_clear()
     forget()
-    arguments = sys.argv
+    arguments, show_lost = sys.argv, sys.unraisablehook
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     loggers = [logging.root, *map(logging.getLogger, logging.root.manager.loggerDict)]
     logged = [(one, one.level, one.disabled, list(one.handlers)) for one in loggers]
@@ -177,7 +177,7 @@ def _as_if_new(variables: Mapping[str, str]) -> Iterator[None]:
             yield
         finally:
             MULTIRUN.clear()
-            sys.argv = arguments
+            sys.argv, sys.unraisablehook = arguments, show_lost
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             for logger, level, disabled, own in logged:  # Hydra configures them anew
