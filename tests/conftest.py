@@ -33,8 +33,10 @@ for _name in [name for name in os.environ if name.startswith("GIT_")]:
     del os.environ[_name]
 os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
-# Started in the background by a script, Python takes no notice of Ctrl-C, and tests press it.
+# Started in the background by a script, Python takes no notice of Ctrl-C, and by nohup of a closed
+# terminal; tests send both signals.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The same examples each time; a busy machine may take long over one.
 settings.register_profile("bench", deadline=None, derandomize=True, database=None)

@@ -7,11 +7,13 @@ to import the libraries again.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest import mock
 
+from bench.launch.stopping import STOP_SIGNALS
 from tests.cli.command import own_modules, train
 from tests.fork_server import ForkedServer, forked_by
 
@@ -24,6 +26,8 @@ def make_parts(orders: Connection, of_jobs: Mapping[str, str]) -> None:
         of_jobs: The variables that all of its jobs find.
     """
     os.environ.update(of_jobs)
+    for number in STOP_SIGNALS:  # a fork server ignores them
+        signal.signal(number, signal.SIG_DFL)
     with forked_by(ForkedServer()):
         while True:
             try:
