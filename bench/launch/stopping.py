@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 # Signals by which a terminal, a person or a batch system ends a command. Batch systems send one of
 # the last two as a warning that the time limit is near.
@@ -163,12 +164,20 @@ def interrupt_on_signals(on_first: Callable[[int], None] | None = None) -> None:
             on_first(number)
         raise Stopped(number)
 
+    _raise_stopped(numbers, interrupt)
+
+
+def _raise_stopped(
+    numbers: Collection[int], handler: Callable[[int, Any], None]
+) -> Callable[[], None]:
+    """Have a handler, which raises Stopped, take signals; returns what send_again_if_lost does."""
+
     def take() -> None:
         for number in numbers:
-            signal.signal(number, interrupt)
+            signal.signal(number, handler)
 
     take()
-    send_again_if_lost(Stopped, lambda _: take())
+    return send_again_if_lost(Stopped, lambda _: take())
 
 
 def send_again_if_lost(
@@ -215,13 +224,7 @@ def signals_interrupt() -> Iterator[None]:
     # SLURM sends SIGCONT before SIGTERM. While the main thread handles the first one, the kernel
     # may give the second one to another thread, and a main thread that waits would not wake up.
     signal.signal(signal.SIGCONT, signal.SIG_DFL)
-
-    def take() -> None:
-        for number in STOP_SIGNALS:
-            signal.signal(number, _interrupt_once)
-
-    take()
-    end = send_again_if_lost(Stopped, lambda _: take())
+    end = _raise_stopped(STOP_SIGNALS, _interrupt_once)
     try:
         yield
     finally:
