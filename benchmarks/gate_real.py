@@ -50,6 +50,7 @@ from bench.core.files import utc_now
 from bench.core.stats.intervals import Estimate, median, share
 from bench.gate.model import Exit
 from bench.gate.sides.read import read_side
+from bench.launch.interleave import UNSERVED
 
 Kind = Literal["none", "sleep", "work"]
 
@@ -278,6 +279,7 @@ def check(folder: Path, base: str, planted: Planted, turn: int, keys: Sequence[s
         content = json.loads(path.read_text()) if path.exists() else {}
     if code not in _ENDS or (code in _VERDICTS and not content):
         raise ValueError(f"{' '.join(command)}: exit code {code}: {last_line(err)}")
+    require_served(content)
     return Check(
         turn=turn,
         **planted._asdict(),
@@ -287,6 +289,17 @@ def check(folder: Path, base: str, planted: Planted, turn: int, keys: Sequence[s
         started_utc=started_utc,
         **parsed(content),
     )
+
+
+def require_served(content: Mapping[str, Any]) -> None:
+    """Refuse a check without servers: a series of such would be as sound, and tell another cost.
+
+    Raises:
+        ValueError: Each run was a whole command; the message has the reason.
+    """
+    for remark in content.get("remarks", []):
+        if UNSERVED in remark:
+            raise ValueError(f"bench.ab: {remark}")
 
 
 def _run_ab(command: Sequence[str], folder: Path) -> tuple[int, str]:

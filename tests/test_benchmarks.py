@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 from argparse import Namespace
 from dataclasses import replace
@@ -383,6 +384,14 @@ def test_what_bench_ab_writes_is_read_as_runs_verdicts_and_ratios() -> None:
     assert parsed["rows"]["cost"]["verdict"] == "regression"
     assert parsed["rows"]["cost"]["ratio"] == pytest.approx(1.5)
     assert gate_real.parsed({}) == {"num_runs": None, "rows": {}}
+
+
+def test_a_check_without_servers_is_refused() -> None:
+    reason = "base cannot be served (No module named fake_server)"
+    remark = f"{reason}: each run is a whole command, which takes longer"
+    with pytest.raises(ValueError, match=re.escape(f"bench.ab: {remark}")):
+        gate_real.require_served({"remarks": [remark]})
+    gate_real.require_served({"remarks": ["looked at 6 runs per side at level 5%"]})
 
 
 def checked(exit_code: int, verdict: str = "no change", ratio: float = 1.0) -> Check:

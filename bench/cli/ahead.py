@@ -20,6 +20,8 @@ from bench.launch.isolation import ForkServer
 _LAUNCHER = "hydra/launcher="
 # With these keys, jobs need all of torchmetrics.
 _USER_METRICS = "+metrics."
+# By name, because it is built upon this package, as all that is imported for jobs.
+PROCESSOR_MODULE = "bench.runs.preload_processor"
 
 
 def import_ahead(command: str, job: str) -> None:
@@ -42,11 +44,10 @@ def import_ahead(command: str, job: str) -> None:
 
 def preloaded_modules(job: str) -> list[str]:
     """The modules that the fork server imports for a job, in this order."""
-    # By name, because these are built upon this package.
     wants_all = any(argument.startswith(_USER_METRICS) for argument in sys.argv[1:])
     return [
         "torchmetrics" if wants_all else "bench.runs.preload_metrics",
-        "bench.runs.preload_processor",
+        PROCESSOR_MODULE,
         job.partition(":")[0],
         "bench.runs.preload_last",
     ]

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, TextIO
 
-from bench.cli.ahead import preloaded_modules
+from bench.cli.ahead import PROCESSOR_MODULE, preloaded_modules
 from bench.cli.start import CRASHED, INTERRUPTED
 from bench.core.environment import settle_environment
 from bench.launch.command_client import PROTOCOL
@@ -48,10 +48,9 @@ def main() -> int:
         raise SystemExit(
             "this system has no process descriptors, with which fork servers are renewed"
         )
-    preload = preloaded_modules(JOBS[module])
-    server = ForkServer(preload=preload)
+    server = ForkServer(preload=preloaded_modules(JOBS[module]))
     # Looked up here, the processor need not be looked up by each fork server.
-    looking_up = importlib.import_module(preload[0]).LOOKING_UP
+    looking_up = importlib.import_module(PROCESSOR_MODULE).LOOKING_UP
     command = importlib.import_module(module)
     command.load()
     looking_up.join()

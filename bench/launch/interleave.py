@@ -22,6 +22,7 @@ from bench.launch.logged import run_logged
 from bench.launch.repository import Repository, drop_hook_variables
 from bench.launch.stopping import signal_name
 
+UNSERVED = "each run is a whole command, which takes longer"
 _NUM_LINES = 12  # lines of a log in an error message
 _MOST_BYTES = 20_000
 
@@ -85,8 +86,8 @@ class Interleaved:
     """Runs two revisions in turn.
 
     Attributes:
-        unserved: Why each run is a whole command although its program may have a server; None if
-            it has none, or is served.
+        unserved: A remark on why there are no servers although the program may have one; it ends
+            with UNSERVED. None if it has none, or is served.
     """
 
     def __init__(
@@ -178,7 +179,7 @@ class Interleaved:
                     self._wait_for_servers()
             except NotServed as error:
                 stack.close()
-                self.unserved = str(error)
+                self.unserved = f"{error}: {UNSERVED}"
                 for arm in self._arms:
                     arm.server = None
             # Called before those above: both servers end at the same time.

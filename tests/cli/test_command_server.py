@@ -204,6 +204,23 @@ def test_the_fork_server_imports_what_the_command_would_let_it_import(
     assert JOBS[module.__name__] == asked[0].job.partition(":")[0]
 
 
+def test_a_real_command_is_served(tmp_path: Path) -> None:
+    """With all that its fork server imports, which the tests above leave out."""
+    words = ["-m", "bench.cli.command_server", "bench.train", "experiment=smoke"]
+    command, log = [sys.executable, *words], tmp_path / "log.txt"
+    server = CommandServer(command, tmp_path, ENVIRONMENT, tmp_path / "log-server.txt")
+    try:
+        server.wait_until_ready()
+        code, lines = told(server, log, "experiment=smoke", "results=results", "codecarbon=none")
+        assert code == 0, lines
+        server.start_renewing()
+        assert server.finish_renewing() == 0
+    finally:
+        server.stop()
+    (record,) = tmp_path.glob("results/train/*/run.json")
+    assert json.loads(record.read_text())["status"] == "ok"
+
+
 def test_every_command_that_makes_runs_is_served() -> None:
     sources = {f"bench.{path.stem}": path.read_text() for path in (ROOT / "bench").glob("*.py")}
     names = {

@@ -263,8 +263,8 @@ class Trial:
 
     def _remark_on(self, unserved: str | None, line: TrialLine) -> None:
         if unserved is not None:
-            self.remarks.append(f"{unserved}: each run was a whole command, which takes longer")
-            line.print_line(f"{unserved}: each run is a whole command, which takes longer")
+            self.remarks.append(unserved)
+            line.print_line(unserved)
 
     def _interleave(self, folders: Mapping[str, Path], line: TrialLine) -> Interleaved:
         overrides = self._given.overrides
