@@ -484,6 +484,47 @@ def test_a_series_runs_bench_ab_on_each_commit_in_turns_and_keeps_each_check(
         gate_real.real(series(other, null_checks=2, slowdowns=[0.1], keys=["max_runs=6"]))
 
 
+def test_a_resumed_series_checks_the_commit_of_its_file(
+    repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate_real, "OVERRIDES", ["experiment=smoke"])
+    monkeypatch.setattr(Clone, "calibrate", lambda clone, overrides: CALIBRATION)
+    bases: list[str] = []
+
+    def note(folder: Path, base: str, *others: object) -> Check:
+        head = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+        bases.extend([base, subprocess.check_output(head, text=True).strip()])
+        return checked(0)
+
+    monkeypatch.setattr(gate_real, "check", note)
+    out = tmp_path / "series.jsonl"
+    gate_real.real(series(out, null_checks=1, slowdowns=[]))
+    author = ["-c", "user.name=a", "-c", "user.email=a@localhost", "-c", "commit.gpgsign=false"]
+    commit = ["git", *author, "commit", "-q", "--allow-empty", "-m", "later"]
+    subprocess.run(commit, check=True)
+    gate_real.real(series(out, null_checks=3, slowdowns=[]))
+    assert len(bases) > 2
+    assert set(bases) == {repository}
+
+
+def test_at_any_point_of_a_series_each_commit_has_had_its_share() -> None:
+    chosen = Namespace(checks=2, null_checks=4, slowdowns=[0.1])
+    planned = gate_real.missing_checks(chosen, [])
+    names = [(planted.kind, turn) for planted, turn in planned]
+    # By (turn + 1/2) / number of checks: 1/8; 1/4, 1/4; 3/8; 5/8; 3/4, 3/4; 7/8.
+    assert names == [
+        *(("none", 0), ("sleep", 0), ("work", 0), ("none", 1)),
+        *(("none", 2), ("sleep", 1), ("work", 1), ("none", 3)),
+    ]
+    done = [checked(0)]  # the first of its kind
+    kept = [each for each in planned if (*each[0], each[1]) != key_of(done[0])]
+    assert gate_real.missing_checks(chosen, done) == kept
+
+
+def key_of(check: Check) -> tuple[str, float, int]:
+    return check.kind, check.slowdown_frac, check.turn
+
+
 def series(out: Path, **chosen: object) -> Namespace:
     defaults = {"checks": 2, "keys": [], "most": None, "minutes": math.inf, "read": None}
     return Namespace(out=out, **{**defaults, **chosen})
