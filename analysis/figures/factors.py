@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import seaborn as sns
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
@@ -110,12 +110,13 @@ def draw_factors(data: DataFrame, *, width: Width = "one") -> Canvas:
         list(dict.fromkeys(data.sort_values(["architecture", "kind"])["kind"])), _MOST_KINDS
     )
     sizes = sorted(data["batch_size"].dropna().unique())
-    palette = sns.color_palette("viridis_r", len(sizes) + 1)[1:]  # the first is too light
-    colours = dict(zip(sizes, palette, strict=True))
+    # Without the ends of the map, which are too light and too dark.
+    shades = colormaps["viridis_r"](np.linspace(0, 1, len(sizes) + 3)[2:-1])[:, :3]
+    colours = dict(zip(sizes, map(tuple, shades), strict=True))
     raster = many(len(data))
     if not raster:
-        shades = [colours.get(size, INK) for size in data["batch_size"]]
-        draw_bars(axes, data, "samples", "per_sample", color=shades, linewidth=0.7)
+        of_bars = [colours.get(size, INK) for size in data["batch_size"]]
+        draw_bars(axes, data, "samples", "per_sample", color=of_bars, linewidth=0.7)
     # One call for each shape and colour: scatter has one marker per call.
     for (kind, size), rows in data.groupby(["kind", "batch_size"], dropna=False):
         marker = MARKERS[kinds.index(kind)] if kind in kinds else "."

@@ -1,7 +1,4 @@
-"""The expected cost until the first hit if a new run starts after every run that does not hit.
-
-scipy.stats is imported where it is used, since its import takes half a second.
-"""
+"""The expected cost until the first hit if a new run starts after every run that does not hit."""
 
 from __future__ import annotations
 
@@ -70,12 +67,14 @@ def ert(cost: Floats, hit: Bools) -> float:
 
 
 def _bounds(cost: Floats, hit: Bools, value: float, confidence: float) -> Bounds:
-    from scipy.stats import binomtest
+    from scipy.special import betaincinv
 
     hits, others = cost[hit], cost[~hit]
-    rate = binomtest(len(hits), len(cost)).proportion_ci(confidence, method="exact")
+    tail = (1 - confidence) / 2
+    lowest = float(betaincinv(len(hits), len(others) + 1, tail))
+    highest = float(betaincinv(len(hits) + 1, len(others), 1 - tail))
     # Misses per hit. A high hit rate means few misses, so its upper bound gives the lower odds.
-    odds, least, most = (1 / share - 1 for share in (len(hits) / len(cost), rate.high, rate.low))
+    odds, least, most = (1 / share - 1 for share in (len(hits) / len(cost), highest, lowest))
     hit_cost, other_cost = float(hits.mean()), odds * float(others.mean())
     hit_width = _half_width(hits, confidence)
     mean_width = odds * _half_width(others, confidence)

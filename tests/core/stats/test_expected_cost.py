@@ -38,3 +38,12 @@ def test_without_a_hit_it_is_infinite_and_with_an_unknown_cost_unknown() -> None
     assert ert(np.array([1.0]), np.array([False])) == math.inf
     assert math.isnan(ert(np.array([1.0, np.nan]), np.array([True, True])))
     assert expected_cost(np.array([1.0]), np.array([False])).value is None
+
+
+def test_with_equal_costs_the_bounds_are_those_of_the_hit_rate() -> None:
+    """Each run costs 1, so the expected cost is 1 / hit rate, and its bounds are 1 / bounds of the
+    rate. Clopper and Pearson for 5 of 6 at 95%: 0.3588 to 0.9958.
+    """
+    estimate = expected_cost(np.ones(6), np.arange(6) < 5)
+    assert estimate.value == 6 / 5
+    assert (estimate.low, estimate.high) == pytest.approx((1 / 0.9958, 1 / 0.3588), rel=2e-4)
