@@ -107,11 +107,16 @@ class OutputConfig(KeyGroup):
 
 @dataclass(kw_only=True)
 class CompareConfig(JudgeConfig, OutputConfig):
-    """The keys of bench.compare."""
+    """The keys of bench.compare.
+
+    Attributes:
+        history: The folder that every check and every accepted baseline is added to.
+    """
 
     baseline: _Side = MISSING
     candidate: _Side = MISSING
     accept: bool = False
+    history: Annotated[Folder, EXPAND_PATH] | None = None
 
     required_keys: ClassVar = dict.fromkeys(
         ("baseline", "candidate"),

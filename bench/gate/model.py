@@ -14,6 +14,7 @@ from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR
 from bench.core.arrays import Floats, Ints
 from bench.core.metric import Better, Metric
 from bench.core.stats.intervals import Estimate
+from bench.gate.history.model import History
 
 # exact: the same whenever the same work is done, compared from a single run on; measured: takes
 # evidence; modelled: shown, never judged; sum: shown, because each of its parts is judged.
@@ -208,6 +209,7 @@ class Comparison:
         remarks: What changes no exit code: forced, allowed to be missing, drift of the baseline.
         alpha: Level of the whole check (of this look, where there are several).
         provenance: Of both sides: commit, host, number of runs, when.
+        history: What all checks so far show; None without `history=`.
     """
 
     base_name: str
@@ -217,6 +219,7 @@ class Comparison:
     remarks: list[str] = field(default_factory=list)
     alpha: float
     provenance: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    history: History | None = None
 
     @property
     def exit_code(self) -> int:

@@ -5,6 +5,7 @@ Changes have the sign of the value's change: -10% of a rate is a loss, -10% of a
 
 from __future__ import annotations
 
+from bench.core.metric import Metric
 from bench.core.stats.intervals import Estimate
 from bench.gate.model import GateRow
 
@@ -83,6 +84,13 @@ def medians(row: GateRow) -> str:
     if row.candidate is not None:
         return f"{base} -> {candidate} {unit}".rstrip()
     return f"{base if row.base is None else f'{base} {unit}'.rstrip()} -> {candidate}"
+
+
+def value_with_unit(metric: Metric, value: float) -> str:
+    """One value with its unit, in three digits and a multiple of the unit."""
+    scales = _SCALES.get(metric.unit, ((1.0, metric.unit),))
+    factor, unit = next((each for each in scales if abs(value) >= each[0]), scales[-1])
+    return f"{_format_value(value, factor, is_exact=metric.kind == 'exact')} {unit}".rstrip()
 
 
 def _format_value(value: float | None, factor: float, is_exact: bool) -> str:

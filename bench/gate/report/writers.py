@@ -143,14 +143,15 @@ def as_json(comparison: Comparison) -> str:
         "verdict": verdict_line(comparison),
         **asdict(comparison),
     }
-    return json.dumps(_json_value(content), indent=2, allow_nan=False, default=str) + "\n"
+    return json.dumps(json_value(content), indent=2, allow_nan=False, default=str) + "\n"
 
 
-def _json_value(value: Any) -> Any:
+def json_value(value: Any) -> Any:
+    """A tree as JSON can hold it: without infinities, NaN and halves of characters."""
     if isinstance(value, Mapping):
-        return {_json_value(str(key)): _json_value(each) for key, each in value.items()}
+        return {json_value(str(key)): json_value(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_json_value(each) for each in value]
+        return [json_value(each) for each in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):

@@ -31,7 +31,7 @@ Run = Callable[[Mapping[str, Any]], int]
 _END = "--"
 _WORD_FOR_WORD = ("base", "head", "ref", "install", "python")
 _INPUTS = ("baseline", "candidate", "noise")
-_PATHS = (*_INPUTS, "results", *OUTPUTS)
+_PATHS = (*_INPUTS, "results", "history", *OUTPUTS)
 # bench.ab gives each run its folder and its repeat.
 _SET_PER_RUN = ("results", "repeat")
 # With these Hydra makes jobs elsewhere, or in another order than that of the two revisions.

@@ -13,6 +13,8 @@ from bench.cli.app import run_once
 from bench.cli.terminal import say, wide_console
 from bench.config.gate import CompareConfig
 from bench.core.printable import printable
+from bench.gate.history.keep import keep_history
+from bench.gate.history.sentences import history_lines
 from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison, Exit, Problem, gravest, problem
 from bench.gate.report.output import complain, report, write
@@ -51,10 +53,19 @@ def compare_runs(plain: Mapping[str, Any]) -> int:
     candidate = _side("candidate", config.candidate)
     # The first time there is nothing to compare with, and that is no error.
     if config.accept and not os.path.exists(config.baseline):
-        return _accept(config, candidate, None)
-    comparison = compare(_side("baseline", config.baseline), candidate, config)
-    remarks = [*comparison.remarks, *_remarks(comparison, config, candidate)]
-    comparison = replace(comparison, remarks=remarks)
+        code = _accept(config, candidate, None)
+        if code == Exit.PASS:
+            keep_history(config, None, candidate)
+        return code
+    baseline = _side("baseline", config.baseline)
+    comparison = compare(baseline, candidate, config)
+    history = keep_history(config, baseline, candidate)
+    remarks = [
+        *comparison.remarks,
+        *_remarks(comparison, config, candidate),
+        *(history_lines(history) if history is not None else []),
+    ]
+    comparison = replace(comparison, remarks=remarks, history=history)
     code = report(comparison, config.output_files())
     if not config.accept:
         return code

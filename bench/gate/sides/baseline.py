@@ -12,18 +12,22 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import TypeAdapter
 
 from bench.core.files import utc_now
-from bench.core.metric import Metric
 from bench.core.printable import printable
 from bench.core.upgrade import with_comparable
 from bench.gate.metrics import GATE_METRICS, is_default
 from bench.gate.model import GateRun
 from bench.gate.sides.configurations import configuration_names
-from bench.gate.sides.facts import difference, has_same_joules
-from bench.gate.sides.joules import JOULE_FACTS, is_all_of_its_total, value_or_miss
+from bench.gate.sides.joules import is_all_of_its_total
+from bench.gate.sides.medians import (
+    AcceptedMedian,
+    agree,
+    has_same_basis,
+    lasting_facts,
+    median_of,
+)
 from bench.gate.sides.side import Side, by_configuration, provenance_of
 from bench.gate.sides.validation import read_text, require_possible, validated, write_text
 
@@ -33,21 +37,8 @@ _REMEDY = "give a results folder, or a file that accept=true has written"
 _DAMAGED = "take the file from git again, or delete it and accept one anew"
 # Stored for each run; other fields once for a configuration, and again only where a run differs.
 _PER_RUN = ("run_id", "seed", "repeat", "started_utc", "values")
-# Facts that may change from one acceptance to the next: machines of one kind stand for one another.
-_CHANGING = ("host.name", "schema_version", *JOULE_FACTS)
 # The gate reads the same numbers, with the same meaning, from records of these schemas.
 _SAME_SCHEMAS = (1, 2)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Accepted:
-    """A median, when it was accepted, and for joules how they were obtained and of what."""
-
-    value: float
-    utc: str
-    commit: str | None
-    label: str | None
-    components: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +48,7 @@ class _Oldest:
     command: str
     config_hash: str
     facts: dict[str, Any]
-    medians: dict[str, _Accepted]
+    medians: dict[str, AcceptedMedian]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +63,7 @@ class _Configuration:
 class _File:
     kind: str = KIND
     format: int = FORMAT
-    accepted_utc: str
+    accepted_utc: str | None
     provenance: dict[str, Any]
     configurations: list[_Configuration]
     oldest: list[_Oldest]
@@ -106,11 +97,29 @@ def write_baseline(path: Path, side: Side) -> None:
     oldest = {(each.command, each.config_hash): each for each in before}
     for key, runs in groups.items():
         oldest[key] = _first_accepted(runs, utc, oldest.get(key))
+    write_runs(path, side, utc, list(oldest.values()))
+
+
+def write_runs(
+    path: Path, side: Side, accepted_utc: str | None, oldest: Sequence[_Oldest] = ()
+) -> None:
+    """Store the runs of a side in the form of a baseline file.
+
+    Args:
+        path: Written atomically; its folder is created.
+        side: Its runs are stored.
+        accepted_utc: When they were accepted as a baseline; None if they were only checked.
+        oldest: The medians accepted first.
+
+    Raises:
+        ValueError: It cannot be written.
+    """
+    groups = by_configuration(side.runs)
     file = _File(
-        accepted_utc=utc,
+        accepted_utc=accepted_utc,
         provenance=provenance_of(side.runs),
         configurations=[_with_shared_fields(runs) for runs in groups.values()],
-        oldest=list(oldest.values()),
+        oldest=list(oldest),
     )
     write_text(path, asdict(file))
 
@@ -164,62 +173,24 @@ def _read(path: Path) -> _File:
 
 def _first_accepted(runs: Sequence[GateRun], utc: str, before: _Oldest | None) -> _Oldest:
     """What was accepted first of a configuration: the present medians where there were none."""
-    facts = _lasting_facts(runs[0])
+    facts = lasting_facts(runs[0])
     now = {
         metric.name: accepted
         for metric in GATE_METRICS
-        if (accepted := _median(metric, runs, utc)) is not None and math.isfinite(accepted.value)
+        if (accepted := median_of(metric, runs, utc)) is not None and math.isfinite(accepted.value)
     }
-    old = before.medians if before is not None and _agree(before.facts, facts) else {}
+    old = before.medians if before is not None and agree(before.facts, facts) else {}
     # Joules obtained otherwise, or of other components, start anew: nothing drifts from those.
     kept = {
         name: median
         for name, median in old.items()
-        if name not in now or _has_same_basis(median, now[name])
+        if name not in now or has_same_basis(median, now[name])
     }
     return _Oldest(
         command=runs[0].command,
         config_hash=runs[0].config_hash,
         facts=facts,
         medians={**now, **kept},
-    )
-
-
-def _lasting_facts(run: GateRun) -> dict[str, Any]:
-    return {name: value for name, value in run.facts.items() if name not in _CHANGING}
-
-
-def _agree(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether facts are the same, as far as both record them."""
-    return all(difference(name, [[one[name]], [other.get(name)]]) is None for name in one)
-
-
-def _has_same_basis(one: _Accepted, other: _Accepted) -> bool:
-    """Whether two medians of joules were obtained alike and are of the same components."""
-    has_same_parts = difference("components", [[one.components], [other.components]]) is None
-    return one.label == other.label and has_same_parts
-
-
-def _median(metric: Metric, runs: Sequence[GateRun], utc: str) -> _Accepted | None:
-    """The median of the comparable runs; infinite where most missed.
-
-    None where it was not measured, or where the runs' joules were not obtained alike.
-    """
-    comparable = [run for run in runs if run.comparable is not False]
-    known = [
-        (run, value) for run in comparable if (value := value_or_miss(metric, run)) is not None
-    ]
-    if not known or any(metric.name in run.modelled for run, _ in known):
-        return None
-    if not has_same_joules(metric, [run for run, _ in known]):
-        return None
-    joules, facts = metric.joules, known[0][0].facts
-    return _Accepted(
-        value=float(np.median([value for _, value in known])),
-        utc=utc,
-        commit=runs[-1].git_commit,
-        label=None if joules is None else facts.get(joules.label),
-        components=None if joules is None else facts.get(joules.components),
     )
 
 
@@ -245,18 +216,18 @@ def drift(path: Path, candidate: Side) -> list[str]:
     lines = []
     for key, runs in by_configuration(candidate.runs).items():
         entry = oldest.get(key)
-        if entry is not None and _agree(entry.facts, _lasting_facts(runs[0])):
+        if entry is not None and agree(entry.facts, lasting_facts(runs[0])):
             lines += [f"{names[key]}: {line}" for line in _moved(entry.medians, runs)]
     return lines
 
 
-def _moved(medians: Mapping[str, _Accepted], runs: Sequence[GateRun]) -> list[str]:
+def _moved(medians: Mapping[str, AcceptedMedian], runs: Sequence[GateRun]) -> list[str]:
     lines = []
     for metric in GATE_METRICS:
         if not is_default(metric, runs[0]):
             continue
-        first, now = medians.get(metric.name), _median(metric, runs, "")
-        if first is None or now is None or not _has_same_basis(first, now):
+        first, now = medians.get(metric.name), median_of(metric, runs, "")
+        if first is None or now is None or not has_same_basis(first, now):
             continue
         if all(is_all_of_its_total(metric, run) for run in runs):
             continue  # its total has the same line
