@@ -72,7 +72,7 @@ def test_a_report_has_figures_tables_and_a_page_and_says_what_it_lacks(
 
 
 def test_a_wrong_key_does_not_wait_for_the_plotting_libraries(tmp_path: Path) -> None:
-    heavy = ("matplotlib", "pandas", "altair")
+    heavy = ("matplotlib", "seaborn", "pandas", "altair")
     done = run_module("analysis.report", ["figures=[tta]"], heavy, cwd=tmp_path)
     assert done.stdout == f"exit code 2\nof {', '.join(heavy)}: []\n"
 

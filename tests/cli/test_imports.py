@@ -38,7 +38,7 @@ with silent[0], silent[1]:
 print(json.dumps(answers))
 """
 _TORCH = ["pytorch_lightning", "torch", "torchmetrics", "torchvision", "transformers"]
-_TABLES = ["codecarbon", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn"]
+_TABLES = ["codecarbon", "matplotlib", "pandas", "pyarrow", "scipy", "seaborn", "sklearn"]
 _COMMANDS = ["hydra", "omegaconf", "rich"]  # what all of them compose and print with
 
 
