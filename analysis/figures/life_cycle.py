@@ -33,8 +33,10 @@ def life_peers(runs: DataFrame, *, quantity: Quantity = "energy_j") -> list[Grou
     host, queries came as fast as they were answered or at one fixed rate, joules are of the same
     components, and money pays for the same things.
     """
-    runs = _with_lives(runs, quantity)
-    keys = peer_keys(runs)
+    served = column(runs, "serving.scenario").notna()
+    if not served.any():
+        return []
+    keys, runs = peer_keys(runs), _with_lives(runs, quantity)
     more = {
         "trained to": _training_words(runs, "trained to " + target_words(keys)),
         "rate": rate_words(runs),
@@ -49,7 +51,7 @@ def life_peers(runs: DataFrame, *, quantity: Quantity = "energy_j") -> list[Grou
         parts = column(runs, "serving.energy_components").astype(object).fillna("no components")
         more["joules of serving"] = "serving: joules of " + parts
     more["trained on"] = _training_words(runs, "trained on " + host_words(keys))
-    return peer_groups(runs, only=column(runs, "serving.scenario").notna(), more=more)
+    return peer_groups(runs, only=served, more=more, keys=keys)
 
 
 def _training_words(runs: DataFrame, words: Series) -> Series:
@@ -60,7 +62,7 @@ def _training_words(runs: DataFrame, words: Series) -> Series:
 
 def _with_lives(runs: DataFrame, quantity: Quantity) -> DataFrame:
     """Add the lives to the runs, before these are grouped and separated from their trainings."""
-    if f"{_LIFE}training" in runs:
+    if f"{_LIFE}training" in runs or not column(runs, "serving.scenario").notna().any():
         return runs
     return concat([runs, lives(runs, quantity).add_prefix(_LIFE)], axis=1)
 

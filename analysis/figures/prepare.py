@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 from pandas import DataFrame, Series, concat
 
+from analysis.load.once import once
 from analysis.load.values import column, numbers, short_name, with_only
 from analysis.stats.outcomes import TO_TARGET, counted_runs, hosts, outcomes
 from bench.core.differing import part_names, texts_of
@@ -53,6 +54,7 @@ def are_comparable(runs: DataFrame) -> Series:
     return ~column(runs, "health.comparable").eq(False)
 
 
+@once
 def training_runs(runs: DataFrame) -> DataFrame:
     """Select the trainings that count, and add `outcome`, `comparable` and `architecture`.
 
@@ -71,6 +73,7 @@ def training_runs(runs: DataFrame) -> DataFrame:
     return with_host(trained)
 
 
+@once
 def serving_runs(runs: DataFrame) -> DataFrame:
     """Select the runs of bench.serve that served and count, and add `comparable` and `valid`.
 

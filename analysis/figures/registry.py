@@ -30,8 +30,13 @@ class Frames:
     """The runs, their long frames and their groups, each made when it is first needed."""
 
     def __init__(self, runs: DataFrame, lists: Lists | None = None) -> None:
-        """Keep the runs, as loaded, and perhaps their lists; nothing else is read yet."""
-        self.runs = runs
+        """Keep the runs, as loaded, and perhaps their lists; nothing else is read yet.
+
+        Nobody may change the runs any more.
+        """
+        from analysis.load.once import settle
+
+        self.runs = settle(runs)
         self._lists = lists or {}
         self._long: dict[str, DataFrame] = {}
         self._groups: dict[str, list[Group]] = {}
@@ -54,8 +59,12 @@ class Frames:
         """Group the runs with a function; most figures share the groups of panels."""
         if path not in _SHARED:
             return function_of(path)(self.runs, **options)  # type: ignore[no-any-return]
+        from analysis.load.once import settle
+
         if path not in self._groups:
             self._groups[path] = function_of(path)(self.runs)
+            for group in self._groups[path]:
+                settle(group.runs)
         return self._groups[path]
 
 

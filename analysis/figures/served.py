@@ -14,6 +14,7 @@ from analysis.figures.entries import MAIN
 from analysis.figures.prepare import NothingToDraw, serving_runs
 from analysis.figures.tradeoff import data_tradeoff
 from analysis.load.values import column
+from analysis.stats.peer_keys import peer_keys
 from analysis.stats.peers import Group, peer_groups
 from analysis.stats.qualities import main_qualities, main_values
 from bench.core.quality_rows import TEST
@@ -39,12 +40,13 @@ def served_peers(runs: DataFrame, *, x: str, y: str, area: str | None = None) ->
     Raises:
         NothingToDraw: There are none.
     """
-    runs = with_main(runs)
+    keys, runs = peer_keys(runs), with_main(runs)
     chosen, _ = serving_source(runs, (x, y))
     scenario = column(runs, "serving.scenario")
     if column(chosen, "serving.scenario").notna().any():
-        return peer_groups(runs, only=scenario.notna(), ignore=["scenario"])
-    return peer_groups(runs, only=scenario.isna() & column(runs, "serving.num_requests").notna())
+        return peer_groups(runs, only=scenario.notna(), ignore=["scenario"], keys=keys)
+    probed = scenario.isna() & column(runs, "serving.num_requests").notna()
+    return peer_groups(runs, only=probed, keys=keys)
 
 
 def with_main(runs: DataFrame) -> DataFrame:

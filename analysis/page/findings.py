@@ -17,7 +17,7 @@ from analysis.load.values import column
 from analysis.page.deployments import deployment_heading, deployment_words, deployments_of
 from analysis.page.losses import losses
 from analysis.stats.outcomes import TO_TARGET, counted_runs, outcomes, reached, refused, with_target
-from analysis.stats.repeats import KEYS, with_keys
+from analysis.stats.repeats import KEYS, counted_with_keys
 from analysis.stats.summary import as_estimate, is_modelled
 from analysis.tables.digits import estimate_text
 from bench.core.metric import Metric, Quantity
@@ -65,7 +65,7 @@ def summary_words(
     """
     read = (*_read(runs, unread), *_uncounted(runs, num_not_started), *_health_words(runs))
     parts = [Part(heading="What was read", sentences=(*read, *_label_words(runs)))]
-    counted = with_keys(counted_runs(runs))
+    counted = counted_with_keys(runs)
     return [*parts, *_training_parts(with_target(counted), summary), *_deployed_parts(counted)]
 
 

@@ -15,10 +15,13 @@ from analysis.figures.entries import FIGURES, TRADEOFF, entry_of
 from analysis.figures.registry import Frames
 from analysis.figures.write import write_figure
 from analysis.load.forked import Forked, Lost, num_processes
+from analysis.load.once import settle
 from analysis.load.runs import UNREAD_COLUMNS, Loaded
 from analysis.page.attempts import Attempts, CaughtWarnings, catch_warnings
 from analysis.page.drawn import Drawn, add_up, draw_all, lost
-from analysis.stats.outcomes import refused
+from analysis.stats.outcomes import counted_runs, refused
+from analysis.stats.peer_keys import peer_keys
+from analysis.stats.qualities import main_qualities
 from analysis.stats.search_cost import COLUMNS as COST_COLUMNS
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import COLUMNS, summarise
@@ -65,6 +68,7 @@ def report(
     attempts = Attempts(wants_traceback=wants_traceback)
     with catch_warnings() as caught, ExitStack() as stack:
         stack.callback(progress, "")  # clear the line about progress, even after an error
+        attempts.make("what all parts need", partial(_prepare, loaded.runs), None)
         figures = stack.enter_context(_figures(loaded, config, out / "figures", wants_traceback))
         # Meanwhile, other processes draw the figures, so what they don't need is imported only now.
         from analysis.page.build import Listed, prepare_page, write_page
@@ -88,6 +92,12 @@ def report(
         )
         written += attempts.make("report.html", lambda: [page()], [])
     return _finish(loaded, attempts, written, caught)
+
+
+def _prepare(runs: DataFrame) -> None:
+    """Compute what all parts need of the runs, before there are several processes."""
+    for function in (peer_keys, main_qualities, counted_runs):
+        function(settle(runs))
 
 
 def _finish(

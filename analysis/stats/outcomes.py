@@ -15,6 +15,7 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from analysis.load.joules import COST_BASIS, GRID
+from analysis.load.once import once
 from analysis.load.values import column, numbers, rows_by_key, short_name, with_only
 from analysis.stats.peer_keys import peer_keys
 from bench.core.arrays import Bools, Floats
@@ -91,6 +92,7 @@ _ONE_PLACE = (
 _HOST = ("processor", "num_cpus", "memory_gib", "gpus")
 
 
+@once
 def counted_runs(runs: DataFrame) -> DataFrame:
     """Select the rows that count: one run per configuration, seed, repeat and kind of host.
 

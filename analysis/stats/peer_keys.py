@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
+from analysis.load.once import once
 from analysis.load.values import numbers, with_only
 from bench.core.identity import SAME_SAMPLES
 from bench.core.qualities import TASK_QUALITIES
@@ -46,6 +47,7 @@ _KINDS = {
 _DATA, _TRAINED_ID = "config.data.", "trained.run_id"
 
 
+@once
 def peer_keys(runs: DataFrame) -> DataFrame:
     """Collect what has to be equal for runs to be compared, as texts.
 

@@ -42,6 +42,7 @@ def peer_groups(
     only: Series | None = None,
     ignore: Sequence[str] = (),
     more: Mapping[str, Series] | None = None,
+    keys: DataFrame | None = None,
 ) -> list[Group]:
     """Split the runs into groups of peers, the largest first.
 
@@ -53,8 +54,10 @@ def peer_groups(
             panel for each.
         more: Further texts that have to be equal, such as the basis of a price, aligned with the
             runs and shown in titles.
+        keys: Of peer_keys, of these runs; computed here by default.
     """
-    keys = peer_keys(runs).assign(**dict.fromkeys(ignore, ""), **(more or {}))
+    keys = peer_keys(runs) if keys is None else keys
+    keys = keys.assign(**dict.fromkeys(ignore, ""), **(more or {}))
     chosen = np.arange(len(runs)) if only is None else np.flatnonzero(only)
     return [
         Group(title=title, runs=runs.iloc[chosen[rows]])

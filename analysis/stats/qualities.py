@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from pandas import DataFrame, Series
 
+from analysis.load.once import once
 from analysis.load.values import column, numbers, with_only
 from analysis.stats.peer_keys import peer_keys
 from bench.core.metric import Better
@@ -23,6 +24,7 @@ from bench.core.quality_rows import TEST, VALIDATION, is_quality
 _DIRECTION = re.compile(r"(.+?):(max|min)(?:,|$)")
 
 
+@once
 def main_qualities(runs: DataFrame) -> Series:
     """Name the quality that stands for each run; None if there is none to name.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pandas import DataFrame, Series
 
+from analysis.load.once import once
 from analysis.load.values import numbers, rows_by_key
 from analysis.stats.deployments import stream_words
 from analysis.stats.outcomes import counted_runs, cut_off, hosts, reached
@@ -19,6 +20,16 @@ _SEARCHED = "largest rate searched for"
 def with_keys(runs: DataFrame) -> DataFrame:
     """Add the columns of KEYS that loading does not give."""
     return runs.assign(host=hosts(runs), peer_group=_titles(runs))
+
+
+@once
+def counted_with_keys(runs: DataFrame) -> DataFrame:
+    """Select the runs that count, with the columns of KEYS.
+
+    Args:
+        runs: Of load_runs.
+    """
+    return with_keys(counted_runs(runs))
 
 
 def _titles(runs: DataFrame) -> Series:
@@ -63,7 +74,7 @@ def run_counts(runs: DataFrame) -> DataFrame:
         generator, stopped by a search before the end of their budget, and the names of their
         machines, in alphabetical order.
     """
-    counted = with_keys(counted_runs(runs))
+    counted = counted_with_keys(runs)
     rows = counted[list(KEYS)].assign(
         num_runs=1,
         num_with_target=counted["target.metric"].notna().astype(int),

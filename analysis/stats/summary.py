@@ -22,8 +22,8 @@ from analysis.load.values import rows_by_key, with_only
 from analysis.stats.accuracy import is_share, least_num, num_samples, with_sampling_error
 from analysis.stats.best import Contender, leader_of, p_best
 from analysis.stats.expected_cost import expected_cost
-from analysis.stats.outcomes import Outcomes, counted_runs, outcomes, reached, with_target
-from analysis.stats.repeats import KEYS, has_fixed_rate, with_keys
+from analysis.stats.outcomes import Outcomes, outcomes, reached, with_target
+from analysis.stats.repeats import KEYS, counted_with_keys, has_fixed_rate
 from analysis.stats.table_columns import OF_TRAINING, TOPICS, Statistic, TableColumn, columns_of
 from bench.core.arrays import Floats
 from bench.core.labels import GUESSED
@@ -129,7 +129,7 @@ def summarise(runs: DataFrame) -> DataFrame:
         analysis.stats.best), corrected by Holm over all columns. Modelled joules have no best
         value. A quantity that no run of a configuration has, has no row.
     """
-    counted = with_keys(counted_runs(runs))
+    counted = counted_with_keys(runs)
     counted = counted[[name for name in counted if _is_used(str(name))]]
     # Costs of reaching a target say nothing about a serving.
     trained = _configurations(with_target(counted))
