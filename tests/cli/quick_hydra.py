@@ -2,34 +2,43 @@
 
 Each time that it composes, Hydra reads all files of conf/ anew, copies every schema that it knows,
 and notes for each file what was chosen so far, in case its defaults refer to that by `${...}`. A
-sweep composes each of its jobs several times, and many tests ask for the same overrides: here each
-configuration is composed once per process, and who asks for it again gets a copy. Commands that
-tests start in a process of their own have Hydra as it is.
+sweep composes each of its jobs several times, and many tests ask for the same overrides. Here each
+configuration is composed once per process, and the files of each choice of options are merged once,
+whatever values are set on top. Whoever asks again gets a copy. Commands that tests start in a
+process of their own have Hydra as it is.
 """
 
 from __future__ import annotations
 
 import copy
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 from unittest.mock import patch
 
-from hydra._internal import defaults_list
+from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.config_repository import ConfigRepository, IConfigRepository
+from hydra._internal.defaults_list import DefaultsList, Overrides
 from hydra.core.config_store import ConfigStore
+from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.base import Metadata
 
 from bench.core.files import config_dir
 
 # What lies there does not change while tests run; what lies in a test's own folder may.
 _UNCHANGING = {("file", str(config_dir())), ("pkg", "hydra.conf"), ("structured", "")}
 _read: dict[tuple[str, ...], ConfigResult] = {}
+_listed: dict[tuple[object, ...], DefaultsList] = {}
+_merged: dict[str, DictConfig] = {}
 _composed: dict[tuple[object, ...], DictConfig] = {}
 
 
@@ -40,15 +49,26 @@ def quick_hydra() -> Iterator[None]:
         yield
         return
     compose = _composing_once(ConfigLoaderImpl._load_configuration_impl)
+    list_files = _listing_once(defaults_list.create_defaults_list)
+    merge = _merging_once(ConfigLoaderImpl._compose_config_from_defaults_list)
     load = _loading_once(ConfigRepository.load_config)
     note = _noting_where_needed(defaults_list._create_interpolation_map)
     with (
         patch.object(ConfigLoaderImpl, "_load_configuration_impl", compose),
+        patch.object(config_loader_impl, "create_defaults_list", list_files),
+        patch.object(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge),
         patch.object(ConfigRepository, "load_config", load),
         patch.object(ConfigStore, "__deepcopy__", _itself, create=True),
         patch.object(defaults_list, "_create_interpolation_map", note),
+        patch.object(Metadata, "__deepcopy__", _copied, create=True),
     ):
         yield
+
+
+def _changes(sources: ConfigLoaderImpl | IConfigRepository) -> bool:
+    """Whether a test may change files that are read."""
+    read = {(source.scheme(), source.path) for source in sources.get_sources()}
+    return not read <= _UNCHANGING
 
 
 def _composing_once(compose: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
@@ -57,8 +77,7 @@ def _composing_once(compose: Callable[..., DictConfig]) -> Callable[..., DictCon
     def compose_once(
         loader: ConfigLoaderImpl, config_name: str | None, overrides: list[str], **options: Any
     ) -> DictConfig:
-        sources = {(source.scheme(), source.path) for source in loader.get_sources()}
-        if sources - _UNCHANGING or any("searchpath" in each for each in overrides):
+        if _changes(loader) or any("searchpath" in each for each in overrides):
             return compose(loader, config_name, overrides, **options)
         job = JobRuntime().get("name")
         key = (config_name, *overrides, *sorted(options.items()), job)
@@ -71,16 +90,54 @@ def _composing_once(compose: Callable[..., DictConfig]) -> Callable[..., DictCon
     return compose_once
 
 
+def _listing_once(create: Callable[..., DefaultsList]) -> Callable[..., DefaultsList]:
+    """Find the files of each choice of options once; values that are set choose no file."""
+
+    def list_once(
+        repo: IConfigRepository,
+        config_name: str | None,
+        overrides_list: list[Override],
+        **options: Any,
+    ) -> DefaultsList:
+        if _changes(repo):
+            return create(repo, config_name, overrides_list, **options)
+        values = Overrides(repo=repo, overrides_list=overrides_list).config_overrides
+        choices = [
+            each for each in overrides_list if each not in values and not each.is_sweep_override()
+        ]
+        key = (config_name, *sorted(options.items()), *(each.input_line for each in choices))
+        if key not in _listed:
+            _listed[key] = create(repo, config_name, choices, **options)
+        return replace(_listed[key], config_overrides=values)
+
+    return list_once
+
+
+def _merging_once(merge: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
+    """Merge the same files once."""
+
+    def merge_once(
+        loader: ConfigLoaderImpl, defaults: list[ResultDefault], repo: IConfigRepository
+    ) -> DictConfig:
+        if _changes(repo):
+            return merge(loader, defaults, repo)
+        key = repr(defaults)
+        if key not in _merged:
+            _merged[key] = merge(loader, defaults, repo)
+        return copy.deepcopy(_merged[key])
+
+    return merge_once
+
+
 def _loading_once(
     load: Callable[[ConfigRepository, str], ConfigResult | None],
 ) -> Callable[[ConfigRepository, str], ConfigResult | None]:
     """Read each file of conf/ once: whoever asks for it again gets a copy."""
 
     def load_once(repository: ConfigRepository, config_path: str) -> ConfigResult | None:
-        sources = [(source.scheme(), source.path) for source in repository.sources]
-        if not _UNCHANGING.issuperset(sources):
+        if _changes(repository):
             return load(repository, config_path)
-        key = (config_path, *(path for _, path in sources))
+        key = (config_path, *(source.path for source in repository.sources))
         if key in _read:
             return copy.deepcopy(_read[key])
         result = load(repository, config_path)
@@ -94,6 +151,14 @@ def _loading_once(
 def _itself(store: ConfigStore, memo: dict[int, Any]) -> ConfigStore:
     """There is one store, and what is loaded from it is a copy in any case."""
     return store
+
+
+def _copied(metadata: Metadata, memo: dict[int, Any]) -> Metadata:
+    """A copy that shares the types; each node has one, and all are copied at every merge."""
+    copied = copy.copy(metadata)
+    copied.flags = None if metadata.flags is None else dict(metadata.flags)
+    copied.resolver_cache = defaultdict(dict, copy.deepcopy(dict(metadata.resolver_cache), memo))
+    return copied
 
 
 def _noting_where_needed(note: Callable[..., DictConfig]) -> Callable[..., DictConfig]:

@@ -29,6 +29,8 @@ def composed(folder: Path, command: str, *overrides: str) -> DictConfig:
     [
         ("train", []),
         ("train", ["experiment=smoke", "model=cnn", "model.width=8", "+model.own=${seed}"]),
+        ("train", ["model=cnn", "seed=1", "experiment=smoke"]),  # merged before; order counts
+        ("train", ["hydra/sweeper=race", "model=cnn", "seed=1", "~codecarbon"]),
         ("serve", ["run=x", "placement=cloud", "backend=http"]),
     ],
 )
