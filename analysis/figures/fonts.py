@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from fontTools.subset import Options, Subsetter, load_font
 from fontTools.ttLib import TTFont
@@ -26,6 +28,7 @@ _COMMON = (
     range(0x2200, 0x2270),
     range(0xFB00, 0xFB07),
 )
+_MOST_KEPT = 100  # subsets, of some 20 KB
 # A PDF places each glyph itself, so no reader looks at the tables for shaping text.
 _NOT_NEEDED = ("FFTM", "GDEF", "GPOS", "GSUB", "MATH", "kern")
 
@@ -48,17 +51,35 @@ def _subset(
     fontfile: FontPath, glyphs: set[int]
 ) -> AbstractContextManager[_backend_pdf_ps.SubsetResults]:
     """As matplotlib's get_glyphs_subset."""
-    wanted = set(glyphs)
+    content, indices = _content(fontfile, frozenset(glyphs))
+    return nullcontext(_backend_pdf_ps.SubsetResults(_Written(content), dict(indices)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Stands for a font of fontTools that has been written."""
+
+    content: bytes
+
+    def save(self, file: BinaryIO, **_: Any) -> None:
+        """Write it to a file."""
+        file.write(self.content)
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _content(fontfile: FontPath, wanted: frozenset[int]) -> tuple[bytes, Mapping[int, int]]:
+    """A font with these glyphs only, and the place there of each; a figure's widths share it."""
     content, places = _small_copy(fontfile)
     if not wanted <= places.keys():
         content, places = Path(fontfile.path).read_bytes(), {glyph: glyph for glyph in wanted}
     options = Options(glyph_names=True, recommended_glyphs=True, font_number=fontfile.face_index)
-    small = load_font(io.BytesIO(content), options)
+    small, file = load_font(io.BytesIO(content), options), io.BytesIO()
     subsetter = Subsetter(options=options)
     subsetter.populate(gids={places[glyph] for glyph in wanted})
     subsetter.subset(small)
+    small.save(file, reorderTables=False)
     indices = {glyph: subsetter.glyph_index_map[places[glyph]] for glyph in wanted}
-    return _backend_pdf_ps.SubsetResults(small, indices)._as_cm()
+    return file.getvalue(), indices
 
 
 @cache

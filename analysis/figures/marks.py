@@ -77,6 +77,8 @@ def draw_points(
     """
     filled = filled.astype(bool)
     for part, face in ((filled, colour), (~filled, "white")):
+        if not part.any():  # drawing nothing takes milliseconds, too
+            continue
         areas = size[part] if isinstance(size, Series) else size
         look = {"edgecolors": colour, "linewidths": 0.8, "zorder": 3, **style}
         axes.scatter(x[part], y[part], s=areas, facecolors=face, **look)

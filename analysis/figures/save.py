@@ -8,7 +8,6 @@ The same figure always gives the same bytes: files have no dates and no random i
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,8 @@ from matplotlib import rcParams
 from matplotlib.backends.backend_mixed import MixedModeRenderer
 from matplotlib.figure import Figure
 from pandas import DataFrame
-from PIL import Image
 
+from analysis.figures.png import png
 from analysis.figures.renderers import PdfRenderer, PixelCanvas, SvgRenderer, VectorRenderer
 from analysis.figures.style import paper_style
 from analysis.figures.texts import POINTS_PER_INCH
@@ -28,7 +27,6 @@ from analysis.tables.text_table import frame_csv
 
 FORMATS = ("pdf", "svg", "png")
 
-_COMPRESSION = 3  # of 9; more saves little and takes long
 # That of a PDF comes last, see VectorRenderer.
 _VECTORS: dict[str, type[SvgRenderer | PdfRenderer]] = {"svg": SvgRenderer, "pdf": PdfRenderer}
 
@@ -85,11 +83,7 @@ def _lay_out(figure: Figure) -> PixelCanvas:
 def _png(canvas: PixelCanvas) -> bytes:
     """Draw a PNG, without transparency, which no figure has and which takes long to compress."""
     canvas.draw()
-    dpi, file = canvas.figure.dpi, io.BytesIO()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(
-        file, "png", dpi=(dpi, dpi), compress_level=_COMPRESSION
-    )
-    return file.getvalue()
+    return png(np.asarray(canvas.buffer_rgba()), canvas.figure.dpi)
 
 
 def _vectors(figure: Figure, names: Sequence[str]) -> dict[str, bytes]:

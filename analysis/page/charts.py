@@ -135,7 +135,8 @@ def _scatter(
         .transform_filter(f"isValid(datum.{x}) && isValid(datum.{y})")
         .properties(**_SIZE)
     )
-    specification: dict[str, Any] = chart.interactive().to_dict()
+    # To check it takes most of the time; a test does.
+    specification: dict[str, Any] = chart.interactive().to_dict(validate=False)
     return specification
 
 

@@ -103,7 +103,8 @@ def parallel(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     axis = alt.Axis(labelAngle=0, grid=True, labelExpr="split(datum.label, ' ')", labelPadding=18)
     x = alt.X("dimension:N", sort=order, title=None, axis=axis)
     base = alt.Chart(alt.NamedData(PLACES)).properties(width=900, height=260)
-    specification: dict[str, Any] = alt.layer(_lines(base, x), *_ends(base, x)).to_dict()
+    chart = alt.layer(_lines(base, x), *_ends(base, x))
+    specification: dict[str, Any] = chart.to_dict(validate=False)  # a test checks it
     return specification
 
 

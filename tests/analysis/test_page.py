@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import pytest
 from pandas import DataFrame
 
@@ -137,6 +138,8 @@ def test_of_many_runs_every_configuration_keeps_its_first_ones() -> None:
 def test_charts_name_their_data_and_do_not_hold_it(sweep: Loaded) -> None:
     rows = page_rows(sweep.runs)
     found = charts(rows)
+    for specification in found.values():
+        alt.Chart.from_dict(specification, validate=True)  # raises if it is no Vega-Lite
     assert "Energy against time to target" in found
     assert all("datasets" not in chart for chart in found.values())
     text = json.dumps(found)

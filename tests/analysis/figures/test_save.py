@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zlib
 from pathlib import Path
 
+import numpy as np
+import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
+from analysis.figures.png import png
 from analysis.figures.save import save_figure
 
 
@@ -37,6 +42,13 @@ def test_a_font_in_a_pdf_has_no_tables_for_shaping(tmp_path: Path) -> None:
         tables = {font[12 + 16 * n : 16 + 16 * n] for n in range(num)}
         assert b"glyf" in tables
         assert not tables & {b"GSUB", b"GPOS", b"GDEF", b"kern"}
+
+
+def test_a_png_has_the_pixels_that_were_drawn() -> None:
+    drawn = np.random.default_rng(0).integers(0, 256, (3, 5, 4), np.uint8)
+    with Image.open(io.BytesIO(png(drawn, 300))) as image:
+        assert (np.asarray(image) == drawn[..., :3]).all()
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
 
 
 def decompressed(stream: bytes) -> bytes:
