@@ -33,6 +33,9 @@ class Entry:
         options: Keywords of the data function; `groups` gets them too, unless it is in panels.
         pick: `module:function` that selects the runs whose long frames are read, if the figure does
             not show all runs.
+        process: Figures of the same name are drawn by one process, because they share something
+            that takes long: reading the curves of all runs, or importing scipy.stats, which seaborn
+            imports as well.
     """
 
     title: str
@@ -42,6 +45,7 @@ class Entry:
     groups: str | None = _TRAININGS
     options: Mapping[str, Any] = field(default_factory=dict)
     pick: str | None = None
+    process: str | None = None
 
 
 def _path(verb: str, name: str) -> str:
@@ -79,6 +83,7 @@ def _stacked(title: str, name: str, module: str = "phases", **more: Any) -> Entr
     return _entry(title, f"{module}:{name}", "stacked", **more)
 
 
+_STATS = "scipy.stats"
 _LATENCY = "serving.latency_p90_ms"
 FIGURES: dict[str, Entry] = {
     **{
@@ -87,11 +92,14 @@ FIGURES: dict[str, Entry] = {
             "curves",
             needs=("curves",),
             options={"x": x},
+            process="curves",
         )
         for short, x in (("time", "time_s"), ("energy", "energy_total_j"))
     },
     **_both("batch_size", "{} to target against batch size, by learning rate and architecture"),
-    **_both("heatmap", "{} to target of learning rate x batch size, misses hatched"),
+    **_both(
+        "heatmap", "{} to target of learning rate x batch size, misses hatched", process=_STATS
+    ),
     **_both("factors", "samples to target against {} per sample, with lines of equal cost"),
     "tta_eta": _tradeoff(
         "energy to target against time to target, with the Pareto front",
@@ -100,11 +108,16 @@ FIGURES: dict[str, Entry] = {
         area=None,
     ),
     **_both("ladder", "{} to every rung of the ladder, per configuration", needs=("ladder",)),
-    "hits": _entry("probability of having hit the target over time (Kaplan-Meier)", "hits"),
+    "hits": _entry(
+        "probability of having hit the target over time (Kaplan-Meier)", "hits", process=_STATS
+    ),
     "restarts": _entry("expected time to the target with restarts, misses inside", "restarts"),
     **_both("search", "best configuration so far against the {} that a search has spent"),
     "ecdf_targets": _entry(
-        "share of all rungs and runs reached over time", "hits:ecdf_targets", needs=("ladder",)
+        "share of all rungs and runs reached over time",
+        "hits:ecdf_targets",
+        needs=("ladder",),
+        process=_STATS,
     ),
     "timeline": _entry(
         "utilization and power over the time of one run, phases shaded",

@@ -152,7 +152,7 @@ def _work(tasks: Sequence[Callable[[], Any]], queue: int, results: Connection) -
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        gc.disable()  # looks at all objects again and again; once after each task is enough
+        gc.disable()  # looks at the same objects again and again
         while taken := os.read(queue, _PLACE.size):
             (place,) = _PLACE.unpack(taken)
             results.send((place, _RUNNING))
@@ -160,7 +160,7 @@ def _work(tasks: Sequence[Callable[[], Any]], queue: int, results: Connection) -
             sys.stdout.flush()
             sys.stderr.flush()
             results.send((place, outcome))
-            gc.collect()
+            gc.collect(0)  # what the task has left; what was there before needs no second look
         code = 0
     except BrokenPipeError:  # the parent was killed
         pass

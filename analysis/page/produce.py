@@ -138,12 +138,11 @@ def _names(config: ReportConfig) -> list[str]:
 
 
 def _tasks(config: ReportConfig) -> list[list[str]]:
-    """Figures; those that need the curves of all runs share a process, which reads them once."""
-    by_files: dict[str, list[str]] = {}
+    """Figures, and together those that share a process; these take longest, so they come first."""
+    tasks: dict[str, list[str]] = {}
     for name in _names(config):
-        shares = entry_of(name).needs == ("curves",)
-        by_files.setdefault("curves" if shares else name, []).append(name)
-    return list(by_files.values())
+        tasks.setdefault(entry_of(name).process or name, []).append(name)
+    return sorted(tasks.values(), key=len, reverse=True)
 
 
 def _with_files(unread: DataFrame, caught: CaughtWarnings) -> DataFrame:

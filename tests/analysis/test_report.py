@@ -12,6 +12,8 @@ import pytest
 
 import analysis.plot
 import analysis.report
+from analysis.figures.entries import FIGURES
+from analysis.page import produce
 from bench.config.report import PlotConfig, ReportConfig
 from tests.analysis.made import make_sweep, make_unreadable
 from tests.cli.command import run_here
@@ -200,3 +202,10 @@ def test_keys_that_do_not_go_together_are_refused() -> None:
         PlotConfig.from_dict({"figure": "hits", "out": ""})
     with pytest.raises(ValueError, match="nonsense: no such key"):
         PlotConfig.from_dict({"figure": "hits", "nonsense": 1})
+
+
+def test_figures_that_share_what_takes_long_are_one_task_and_come_first() -> None:
+    tasks = produce._tasks(ReportConfig())
+    assert tasks[0] == ["heatmap_time", "heatmap_energy", "hits", "ecdf_targets"]
+    assert tasks[1] == ["quality_time", "quality_energy"]
+    assert sorted(name for names in tasks for name in names) == sorted(FIGURES)
