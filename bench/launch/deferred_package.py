@@ -7,8 +7,11 @@ modules, with every optional library that happens to be installed.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Mapping
+from functools import cache
+from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
@@ -16,14 +19,16 @@ from typing import Any, cast
 
 
 class _Deferred(ModuleType):
-    """A package that runs its own code when it is asked for a name that it does not know yet."""
+    """A package that runs its own code when it is asked for a name that this may define."""
 
     def __getattr__(self, name: str) -> Any:
         spec = cast("ModuleSpec", self.__spec__)
         homes: Mapping[str, str] = spec.loader_state
         if name in homes:
             return getattr(importlib.import_module(homes[name]), name)
-        if name.startswith("__"):  # Python asks every module for such names
+        # Python asks every module for names with "__", and pickle for those of objects that do not
+        # know their module, such as torch.channels_last.
+        if name.startswith("__") or not _may_define(spec, name):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}", name=name)
         assert spec.loader is not None
         self.__class__ = ModuleType  # type: ignore[assignment]
@@ -35,10 +40,24 @@ class _Deferred(ModuleType):
         return getattr(self, name)
 
 
+def _may_define(spec: ModuleSpec, name: str) -> bool:
+    """Whether a name is in the package's own code, if that can be read."""
+    assert isinstance(spec.loader, InspectLoader)
+    words = _words(spec.loader, spec.name)
+    return words is None or name in words
+
+
+@cache
+def _words(loader: InspectLoader, package: str) -> frozenset[str] | None:
+    source = loader.get_source(package)
+    return None if source is None else frozenset(re.findall(r"\w+", source))
+
+
 def defer(package: str, homes: Mapping[str, str]) -> ModuleType:
-    """Have a package run its own code only if a name is used that it does not get from elsewhere.
+    """Have a package run its own code only if a name of it is used that has no other home.
 
     Modules of the package can be imported as usual. If it has been imported, nothing changes.
+    Names that it gets by `import *` are not found.
 
     Args:
         package: Its full name. The package that it is part of, if any, is imported.

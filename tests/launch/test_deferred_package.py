@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import sys
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -64,6 +66,32 @@ def test_any_other_name_runs_the_package_once(ran: list[str]) -> None:
         _ = module.missing
     assert module.light == 1
     assert len(ran) == 3
+
+
+class _Nameless:
+    """Pickled by its name, which pickle looks for in every module, because this has none."""
+
+    __module__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> str:
+        return "a_name_that_no_module_has"
+
+
+def test_a_name_that_the_package_does_not_contain_runs_nothing(ran: list[str]) -> None:
+    module = _deferred()
+    with pytest.raises(AttributeError, match="has no attribute 'missing'"):
+        _ = module.missing
+    with pytest.raises(pickle.PicklingError):
+        pickle.dumps(_Nameless())
+    assert ran == []
+
+
+def test_a_package_without_source_may_define_any_name(
+    ran: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SourceFileLoader, "get_source", lambda loader, name: None)
+    assert not hasattr(_deferred(), "missing")
+    assert _NAME in ran
 
 
 def test_a_package_that_fails_can_be_tried_again(ran: list[str], tmp_path: Path) -> None:

@@ -17,6 +17,11 @@ from bench.tasks.quality import multiclass_calibration_error as ours
 OPTIONAL = {"transformers", "scipy.signal"}
 assert not OPTIONAL & set(sys.modules), OPTIONAL & set(sys.modules)
 
+import pickle
+import torch
+pickle.dumps(torch.channels_last)  # as in a model that is served
+assert not OPTIONAL & set(sys.modules), OPTIONAL & set(sys.modules)
+
 import torchmetrics
 from torchmetrics import Metric, MetricCollection
 assert torchmetrics.__version__.startswith("1.")
