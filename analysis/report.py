@@ -17,11 +17,14 @@ from bench.cli.help import print_help
 from bench.cli.start import start
 from bench.config.report import ReportConfig
 
+_OBJECTS = 100_000  # new ones before garbage is collected; Python's 700 take a tenth of the time
+
 
 def main() -> int:
     """Make the report."""
     if (code := print_help("analysis.report", lists={"figures": figure_titles})) is not None:
         return code
+    gc.set_threshold(_OBJECTS)
     from bench.cli.app import run_once  # slow to import, and not needed for help
 
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -35,10 +38,15 @@ def _report(plain: dict[str, object], *, wants_traceback: bool) -> int:
     from analysis.load.runs import load_runs  # imports pandas, so only once keys are checked
 
     gc.freeze()  # what was imported stays, and need not be looked at while runs are read
-    loaded = load_runs(config.results, num_processes(config.workers))
-    from analysis.page.produce import report  # imports the plotting libraries
+    loaded = load_runs(config.results, num_processes(config.workers), _import_libraries)
+    from analysis.page.produce import report
 
     return report(loaded, config, progress=_show_progress, wants_traceback=wants_traceback)
+
+
+def _import_libraries() -> None:
+    """Import the plotting libraries."""
+    import analysis.page.produce  # noqa: F401
 
 
 def _show_progress(words: str) -> None:

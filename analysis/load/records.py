@@ -48,7 +48,7 @@ Unreadable = dict[str, str]
 # Lists of records that have a frame of their own, by the folder of the run.
 Lists = dict[str, dict[str, list[dict[str, Any]]]]
 LISTS = ("ladder", "energy", "stages", "rate_search")
-_MOST_PARTS, _LEAST_OF_A_PART = 8, 200  # folders that one process reads at a time
+_MOST_PARTS, _LEAST_OF_A_PART = 8, 50  # folders that one process reads at a time
 # Column with the flags of the joules that a run measured.
 ENERGY_ROW_FLAGS = "energy_row_flags"
 Text = Callable[[Any], str | None]
@@ -228,8 +228,15 @@ class _Read:
         return column
 
 
-def read_records(folders: Sequence[Path], workers: int = 1) -> tuple[DataFrame, Lists, Unreadable]:
+def read_records(
+    folders: Sequence[Path], workers: int = 1, meanwhile: Callable[[], object] = lambda: None
+) -> tuple[DataFrame, Lists, Unreadable]:
     """Read the record of each folder.
+
+    Args:
+        folders: Of runs.
+        workers: Number of processes that read, if there are many runs.
+        meanwhile: Called while they read.
 
     Returns:
         A row for each record that could be read: `folder`, the leaves of RunRecord, and those of
@@ -238,6 +245,7 @@ def read_records(folders: Sequence[Path], workers: int = 1) -> tuple[DataFrame, 
     size = max(_LEAST_OF_A_PART, -(-len(folders) // _MOST_PARTS))
     tasks = [partial(_read, folders[n : n + size]) for n in range(0, len(folders), size)]
     with Forked(tasks, workers) as forked:
+        meanwhile()
         parts = dict(forked.outcomes())
     read = _Read()
     for (_, part), task in zip(sorted(parts.items()), tasks, strict=True):

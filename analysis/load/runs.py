@@ -87,18 +87,21 @@ class Loaded:
     lists: Lists = field(default_factory=dict)
 
 
-def load_runs(roots: Sequence[Path | str], workers: int = 1) -> Loaded:
+def load_runs(
+    roots: Sequence[Path | str], workers: int = 1, meanwhile: Callable[[], object] = lambda: None
+) -> Loaded:
     """Load all runs in or at some folders.
 
     Args:
         roots: Results folders, folders of a command, run folders, or globs of any of these.
         workers: Number of processes that read, if there are many runs.
+        meanwhile: Called while they read.
 
     Raises:
         ValueError: A root does not exist, or holds no run.
     """
     folders = run_folders(roots)
-    records, lists, unreadable = read_records(folders, workers)
+    records, lists, unreadable = read_records(folders, workers, meanwhile)
     ledgers = Ledgers(folders)
     runs, copies = _without_copies(_ordered(records))
     # By folder, so each has one reason.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import version as installed
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +22,7 @@ from analysis.figures.prepare import are_comparable
 from analysis.load.values import column
 from analysis.page.charts import MOST_GROUPS, chart_groups
 from analysis.page.details import MOST_DETAILED, detailed_runs, details
-from analysis.page.findings import Part, summary_words
+from analysis.page.findings import Part, finding_words, read_words
 from analysis.page.rows import page_rows, plain
 from analysis.page.titles import table_columns
 from analysis.stats.outcomes import hosts, refused
@@ -71,19 +71,27 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What the page shows of the runs themselves, as variables of its template."""
+    """What the page shows of the runs themselves.
+
+    Attributes:
+        variables: Of the template.
+        findings: Parts of the summary, after what was read.
+    """
 
     variables: Mapping[str, Any]
+    findings: Sequence[Part]
 
 
-def prepare_page(runs: DataFrame, make: Make = at_once) -> Prepared:
+def prepare_page(runs: DataFrame, summary: DataFrame, make: Make = at_once) -> Prepared:
     """Make the parts of the page that follow from the runs alone, which takes most of the time.
 
     Args:
         runs: As loaded.
+        summary: Of summarise, of these runs.
         make: Makes each part of the page.
     """
     part = _parts(make)
+    no_words: list[Part] = []
     no_dicts: list[dict[str, Any]] = []
     no_details: dict[str, dict[str, Any]] = {}
     # Curves and telemetry of all runs would make the page too large for a browser.
@@ -101,7 +109,8 @@ def prepare_page(runs: DataFrame, make: Make = at_once) -> Prepared:
         "num_groups": len({row["group"] for row in rows}),
         "data": _json(data),
     }
-    return Prepared(variables=variables | _assets())
+    findings = part("findings", lambda: finding_words(runs, summary), no_words)
+    return Prepared(variables=variables | _assets(), findings=findings)
 
 
 def page_html(
@@ -115,10 +124,14 @@ def page_html(
         make: Makes each part of the page.
         prepared: Of prepare_page, of these runs; made here by default.
     """
-    prepared = prepared or prepare_page(runs, make)
+    prepared = prepared or prepare_page(runs, listed.summary, make)
     no_words: list[Part] = []
-    words = partial(summary_words, runs, listed.unread, listed.summary, listed.num_not_started)
-    parts = _parts(make)("summary", words, no_words)
+    first = _parts(make)(
+        "what was read",
+        lambda: [read_words(runs, listed.unread, listed.num_not_started)],
+        no_words,
+    )
+    parts = [*first, *prepared.findings]
     html: str = _template().render(parts=parts, **_lists(runs, listed), **prepared.variables)
     return html
 

@@ -52,21 +52,27 @@ def _cost(words: str, quantity: Quantity) -> _Cost:
 _COSTS = (_cost("time", "time_s"), _cost("energy", "energy_j"), _cost("money", "cost_usd"))
 
 
-def summary_words(
-    runs: DataFrame, unread: DataFrame, summary: DataFrame, num_not_started: int = 0
-) -> list[Part]:
-    """Write the summary at the top of the page.
+def read_words(runs: DataFrame, unread: DataFrame, num_not_started: int = 0) -> Part:
+    """Write the first part of the summary at the top of the page: what was read.
 
     Args:
         runs: As loaded.
         unread: Folders that could not be read.
-        summary: Of summarise, of these runs.
         num_not_started: Runs that were interrupted before they began.
     """
     read = (*_read(runs, unread), *_uncounted(runs, num_not_started), *_health_words(runs))
-    parts = [Part(heading="What was read", sentences=(*read, *_label_words(runs)))]
+    return Part(heading="What was read", sentences=(*read, *_label_words(runs)))
+
+
+def finding_words(runs: DataFrame, summary: DataFrame) -> list[Part]:
+    """Write the other parts of the summary: what was found, by target and by stream.
+
+    Args:
+        runs: As loaded.
+        summary: Of summarise, of these runs.
+    """
     counted = counted_with_keys(runs)
-    return [*parts, *_training_parts(with_target(counted), summary), *_deployed_parts(counted)]
+    return [*_training_parts(with_target(counted), summary), *_deployed_parts(counted)]
 
 
 def _deployed_parts(counted: DataFrame) -> Iterator[Part]:

@@ -76,7 +76,7 @@ def report(
         progress("tables")
         tables, summary, written = _tables(loaded.runs, out / "tables", attempts.make)
         progress("report.html")
-        prepared = prepare_page(loaded.runs, attempts.make)
+        prepared = prepare_page(loaded.runs, summary, attempts.make)
         written[:0] = add_up(_drawn(figures, config, progress), attempts, caught)
         progress("report.html")
         listed = Listed(

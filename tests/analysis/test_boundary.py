@@ -92,7 +92,7 @@ def test_parts_of_the_page_and_tables_that_fail_leave_the_others(
 
         return fails
 
-    parts = ["summary_words", "page_rows", "chart_groups", "details"]
+    parts = ["read_words", "finding_words", "page_rows", "chart_groups", "details"]
     for part in parts:
         monkeypatch.setattr(build, part, failing(part))
     for part in ("summarise", "search_cost"):

@@ -12,7 +12,7 @@ from pandas import DataFrame
 from analysis.load.runs import load_events, load_runs, load_windows
 from analysis.page.charts import charts
 from analysis.page.details import details
-from analysis.page.findings import summary_words
+from analysis.page.findings import finding_words, read_words
 from analysis.page.rows import page_rows
 from analysis.stats.summary import summarise
 from analysis.tables.tables import tables
@@ -34,7 +34,7 @@ def of_policy(runs: DataFrame, policy: str) -> DataFrame:
 
 
 def words_of(runs: DataFrame) -> str:
-    parts = summary_words(runs, runs.iloc[:0], summarise(runs))
+    parts = [read_words(runs, runs.iloc[:0]), *finding_words(runs, summarise(runs))]
     return "\n".join(" ".join([part.heading, *part.sentences]) for part in parts)
 
 

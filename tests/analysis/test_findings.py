@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis.load.runs import Loaded, load_runs
-from analysis.page.findings import summary_words
+from analysis.page.findings import finding_words, read_words
 from analysis.page.losses import losses
 from analysis.stats.summary import summarise
 from tests.analysis.made import SWEEP_START, Made, make_run, make_sweep
@@ -25,7 +25,8 @@ TIME, ACCURACY, LATENCY = (
 
 def words_of(loaded: Loaded) -> str:
     summary = summarise(loaded.runs)
-    parts = summary_words(loaded.runs, loaded.unread, summary, loaded.num_not_started)
+    first = read_words(loaded.runs, loaded.unread, loaded.num_not_started)
+    parts = [first, *finding_words(loaded.runs, summary)]
     return "\n".join(" ".join([part.heading, *part.sentences]) for part in parts)
 
 

@@ -14,7 +14,7 @@ from analysis.figures.registry import Frames, draw_figure, figure_data
 from analysis.load.runs import Loaded, load_runs
 from analysis.page.charts import chart_groups
 from analysis.page.details import details
-from analysis.page.findings import summary_words
+from analysis.page.findings import finding_words, read_words
 from analysis.page.rows import page_rows
 from analysis.page.titles import table_columns
 from analysis.stats.search_cost import search_cost
@@ -203,7 +203,8 @@ def test_a_click_shows_the_curve_of_the_target(runs: DataFrame) -> None:
 
 
 def test_findings_compare_the_quality_of_the_target(runs: DataFrame, summary: DataFrame) -> None:
-    parts = {part.heading: part.sentences for part in summary_words(runs, runs.iloc[:0], summary)}
+    words = [read_words(runs, runs.iloc[:0]), *finding_words(runs, summary)]
+    parts = {part.heading: part.sentences for part in words}
     assert any(heading.startswith("perplexity ≤ 10.75") for heading in parts)
     assert sum("Cheapest in time" in text for texts in parts.values() for text in texts) == 4
 

@@ -16,7 +16,7 @@ from analysis.load.runs import Loaded, load_runs
 from analysis.page.build import page_html, write_page
 from analysis.page.charts import MOST_GROUPS, chart_groups, charts
 from analysis.page.details import MOST_DETAILED, detailed_runs, details, record_pairs
-from analysis.page.findings import summary_words
+from analysis.page.findings import finding_words, read_words
 from analysis.page.parallel import places
 from analysis.page.rows import page_rows, plain
 from analysis.stats.summary import summarise
@@ -26,7 +26,8 @@ from tests.analysis.made_records import SWEEP_START
 
 
 def words_of(loaded: Loaded) -> str:
-    parts = summary_words(loaded.runs, loaded.unread, summarise(loaded.runs))
+    first = read_words(loaded.runs, loaded.unread)
+    parts = [first, *finding_words(loaded.runs, summarise(loaded.runs))]
     return "\n".join(" ".join([part.heading, *part.sentences]) for part in parts)
 
 
