@@ -231,12 +231,7 @@ class _Read:
 def read_records(
     folders: Sequence[Path], workers: int = 1, meanwhile: Callable[[], object] = lambda: None
 ) -> tuple[DataFrame, Lists, Unreadable]:
-    """Read the record of each folder.
-
-    Args:
-        folders: Of runs.
-        workers: Number of processes that read, if there are many runs.
-        meanwhile: Called while they read.
+    """Read the record of each folder, in several processes if there are many; arguments: load_runs.
 
     Returns:
         A row for each record that could be read: `folder`, the leaves of RunRecord, and those of
