@@ -30,7 +30,7 @@ class JobServer(forkserver.ForkServer):
     def set_forkserver_preload(self, modules_names: list[str]) -> None:
         """Keep to the modules of all commands."""
         first, *others, last = preloaded_modules("bench.training.job:run")
-        others += ["bench.serving.job", "bench.drift.job"]
+        others += ["bench.serving.job", "bench.drift.job", "tests.preload_forked_children"]
         super().set_forkserver_preload(server_modules([first, *others, last]))
 
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.xdist_group("jobs")
 QUICK = (
     *("experiment=smoke", "trainer=cpu", "trainer.num_threads=1", "trainer.num_warmup_steps=1"),
     *("codecarbon=none", "probe.num_requests=10", "probe.batch_sizes=[1]"),
-    *("probe.min_batch_s=0.01", "meter=cpu_model"),
+    *("probe.max_s=0.1", "probe.min_batch_s=0.01", "meter=cpu_model"),
 )
 # Not reached within minutes. The budget bounds how long a signal that is lost is waited for.
 LONG = ("target.value=0.9999", "budget.max_epochs=40000", "budget.max_time_s=60")

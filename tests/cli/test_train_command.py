@@ -32,10 +32,11 @@ from tests.cli.command import (
 
 pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server forks them
 
-# Quick runs: the probe is as short as it may be.
+# Quick runs: the probe is as short as it may be, too short to count joules.
 QUICK = (
     *("experiment=smoke", "trainer.num_warmup_steps=1", "codecarbon=none"),
-    *("probe.num_requests=10", "probe.batch_sizes=[1]", "probe.min_batch_s=0.01"),
+    *("probe.num_requests=10", "probe.batch_sizes=[1]"),
+    *("probe.max_s=0.1", "probe.min_batch_s=0.01"),
 )
 BROKEN = "tests.cli.broken"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from bench.serving.scenarios import run_accuracy
 from bench.serving.sources import TaskSource
 from bench.serving.system_under_test import open_system
 from bench.tasks.input_arrays import as_tensors
+from tests.forked_children import forked_children
 from tests.serving.made_runs import TASKS, made_run, made_task
 
 pytestmark = [
@@ -103,15 +105,24 @@ def test_the_quality_of_what_is_served_is_that_of_the_network(
 
 
 @pytest.mark.parametrize(
-    ("task", "protocol"), [("regression", "features"), ("language", "kserve_v2")]
+    ("task", "protocol", "start"),
+    [
+        ("regression", "features", forked_children),
+        ("language", "kserve_v2", nullcontext),  # one real server, which imports PyTorch
+    ],
 )
 def test_rows_and_tokens_are_served_over_http(
-    results: Path, tmp_path: Path, task: str, protocol: str
+    results: Path,
+    tmp_path: Path,
+    task: str,
+    protocol: str,
+    start: Callable[[], AbstractContextManager[None]],
 ) -> None:
     folder = run_of(results, task)
     config = config_of(folder, "http", http={"runtime": "eager", "protocol": protocol})
     trained = TrainedModel(folder, config)
-    served = served_quality(config, trained, tmp_path)
+    with start():
+        served = served_quality(config, trained, tmp_path)
     assert served == pytest.approx(direct_quality(trained), rel=1e-3)
 
 
