@@ -19,6 +19,7 @@ COMMANDS = {
     "maintain": "bench.maintain",
     "compare": "bench.compare",
     "ab": "bench.ab",
+    "bisect": "bench.bisect",
     "noise": "bench.noise",
     "report": "analysis.report",
     "plot": "analysis.plot",

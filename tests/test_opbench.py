@@ -17,14 +17,11 @@ pytestmark = pytest.mark.xdist_group("jobs")  # one worker, so that one server f
 SCRIPT = Path(sys.executable).with_name("opbench")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The examples, with packages that would be taken for this project's."""
-    shutil.copytree(ROOT / "examples", tmp_path, dirs_exist_ok=True)
+def add_wrong_packages(folder: Path) -> None:
+    """Add packages that would be taken for this project's."""
     for name in ("bench", "analysis"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise ImportError('the wrong package')")
-    return tmp_path
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("raise ImportError('the wrong package')")
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -36,11 +33,14 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_users_model_is_served_with_a_users_meter(folder: Path) -> None:
+def test_a_users_model_is_served_with_a_users_meter(tmp_path: Path) -> None:
+    folder = tmp_path
+    shutil.copytree(ROOT / "examples", folder, dirs_exist_ok=True)
     with own_modules(folder):
         cancer = ("--config-dir", "my_conf", "experiment=cancer", "target.value=0.9")
         answer = train(folder, *cancer, "codecarbon=none", "probe.max_s=0.1", "meter=none")
         assert answer.code == 0, answer.out + answer.err
+    add_wrong_packages(folder)  # after the training in this process, which is no `opbench`
     meter = ("meter=none", "+meter.sources.mine._target_=my_meter.ConstantPower")
     quick = ("scenario.min_duration_s=0.1", "scenario.warmup_queries=5")
     done = run(folder, "serve", "run=latest", "trust=[my_parts]", *meter, *quick)
@@ -59,8 +59,9 @@ def test_a_users_model_is_served_with_a_users_meter(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["compare", "report"])
-def test_commands_in_hints_are_those_of_this_project(folder: Path, command: str) -> None:
-    answer = run(folder, command, "--version")
+def test_commands_in_hints_are_those_of_this_project(tmp_path: Path, command: str) -> None:
+    add_wrong_packages(tmp_path)
+    answer = run(tmp_path, command, "--version")
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith("operational-metrics-bench ")
 

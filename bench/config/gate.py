@@ -171,28 +171,20 @@ class MeasuredConfig(KeyGroup):
 
 
 @dataclass(kw_only=True)
-class AbConfig(JudgeConfig, OutputConfig, MeasuredConfig):
-    """The keys of bench.ab; the first look comes after min_runs runs of each side."""
+class TrialConfig(JudgeConfig, MeasuredConfig):
+    """Keys of bench.ab and bench.bisect; the first look comes after min_runs runs of each side."""
 
-    base: _Revision = MISSING
-    head: _Revision = "HEAD"
     min_runs: _Runs = 6
     max_runs: _Runs = 16
     budget_s: PositiveAmount | None = None
     runs_per_server: _RunsPerServer = 1
 
-    required_keys: ClassVar = {
-        "base": ": the revision to compare with, as in base=origin/main",
-    }
-
     def __post_init__(self) -> None:
-        """Check the outputs, and that there is at least one look.
+        """Check that there is at least one look.
 
         Raises:
-            ValueError: An output cannot be written, or max_runs is too small; the message names
-                the key.
+            ValueError: max_runs is too small; the message names the key.
         """
-        super().__post_init__()
         if self.max_runs < self.min_runs:
             raise ValueError(f"max_runs={self.max_runs}: must be at least min_runs={self.min_runs}")
 
@@ -206,6 +198,40 @@ class AbConfig(JudgeConfig, OutputConfig, MeasuredConfig):
         # The last look always comes, however many runs the steps would give.
         looks = [*range(first, last, _ROUNDS_PER_LOOK * RUNS_PER_ROUND), last]
         return [num * runs_per_server for num in looks]
+
+
+@dataclass(kw_only=True)
+class AbConfig(TrialConfig, OutputConfig):
+    """The keys of bench.ab."""
+
+    base: _Revision = MISSING
+    head: _Revision = "HEAD"
+
+    required_keys: ClassVar = {
+        "base": ": the revision to compare with, as in base=origin/main",
+    }
+
+    def __post_init__(self) -> None:
+        """Check the outputs and the looks.
+
+        Raises:
+            ValueError: An output cannot be written, or max_runs is too small; the message names
+                the key.
+        """
+        OutputConfig.__post_init__(self)
+        TrialConfig.__post_init__(self)
+
+
+@dataclass(kw_only=True)
+class BisectConfig(TrialConfig):
+    """The keys of bench.bisect; what bench.ab has holds for each commit."""
+
+    good: _Revision = MISSING
+    bad: _Revision = "HEAD"
+
+    required_keys: ClassVar = {
+        "good": ": a revision before the loss, as in good=v1",
+    }
 
 
 @dataclass(kw_only=True)

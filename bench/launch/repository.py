@@ -61,6 +61,10 @@ class Repository:
         """The number of commits of the other revision that this one does not have."""
         return int(git(self.root, "rev-list", "--count", f"{commit}..{other}"))
 
+    def subject(self, commit: str) -> str:
+        """The first line of a commit's message."""
+        return git(self.root, "log", "-1", "--format=%s", commit)
+
     def is_checked_out(self, ref: str) -> bool:
         """Whether a name means the revision that is checked out: HEAD or its branch."""
         names = (

@@ -20,6 +20,7 @@ import analysis.export
 import analysis.plot
 import analysis.report
 import bench.ab
+import bench.bisect
 import bench.compare
 import bench.noise
 import bench.serve
@@ -28,7 +29,7 @@ from analysis.figures.registry import figure_titles
 from bench.cli.app import register
 from bench.cli.conf_files import read_conf
 from bench.cli.help import command_docs, print_help
-from bench.config.gate import AbConfig, CompareConfig, NoiseConfig
+from bench.config.gate import AbConfig, BisectConfig, CompareConfig, NoiseConfig
 from bench.config.report import ExportConfig, PlotConfig, ReportConfig
 from bench.core.checks import keys_of
 from bench.core.files import config_dir
@@ -41,6 +42,7 @@ MAINS: dict[str, Callable[[], int]] = {
     "bench.serve": bench.serve.main,
     "bench.compare": bench.compare.main,
     "bench.ab": bench.ab.main,
+    "bench.bisect": bench.bisect.main,
     "bench.noise": bench.noise.main,
     "analysis.report": analysis.report.main,
     "analysis.plot": analysis.plot.main,
@@ -115,6 +117,7 @@ def hydra() -> Iterator[None]:
     register()
     for name, schema in {
         "ab": AbConfig,
+        "bisect": with_least_effects(BisectConfig),
         "noise": NoiseConfig,
         "compare": with_least_effects(CompareConfig),
         "report": ReportConfig,
@@ -148,8 +151,9 @@ def test_every_example_composes(module: str) -> None:
     for words in shown:
         assert words[:3] == ["python", "-m", module]
         composed = {name: words[3:]}
-        if name in ("ab", "noise"):
-            keys = keys_of(AbConfig if name == "ab" else NoiseConfig)
+        schemas = {"ab": AbConfig, "bisect": BisectConfig, "noise": NoiseConfig}
+        if name in schemas:
+            keys = keys_of(schemas[name])
             composed[name], composed["train"] = split_arguments(words[3:], name, keys)
         for command, arguments in composed.items():
             compose(command, overrides=list(jobs(arguments)[-1]))  # of a sweep, the last job

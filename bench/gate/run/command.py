@@ -29,7 +29,8 @@ from bench.gate.report.output import complain, write
 Run = Callable[[Mapping[str, Any]], int]
 
 _END = "--"
-_WORD_FOR_WORD = ("base", "head", "ref", "install", "python")
+_WORD_FOR_WORD = ("base", "head", "good", "bad", "ref", "install", "python")
+_EXAMPLES = {"ab": "base=origin/main ", "bisect": "good=v1 "}  # keys that a command must have
 _INPUTS = ("baseline", "candidate", "noise")
 _PATHS = (*_INPUTS, "results", "history", *OUTPUTS)
 # bench.ab gives each run its folder and its repeat.
@@ -50,7 +51,7 @@ def split_arguments(
 
     Args:
         arguments: The command line without the program's name.
-        command: `ab` or `noise`.
+        command: `ab`, `bisect` or `noise`.
         keys: Those that the command has.
 
     Raises:
@@ -61,7 +62,7 @@ def split_arguments(
     dotted = (*keys_of(TrainConfig), *keys_of(ServeConfig))
     # Of our own benchmarks; a user's module may have any other keys.
     benchmark_keys = {key.partition(".")[0] for key in dotted}
-    base = "base=origin/main " if command == "ab" else ""
+    base = _EXAMPLES.get(command, "")
     for argument in own:
         root = _key(argument).partition(".")[0]
         if argument in MULTIRUN or root in (benchmark_keys | {"experiment"}) - set(keys):
