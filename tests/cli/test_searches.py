@@ -77,7 +77,7 @@ def test_a_race_of_real_trainings_stops_the_one_that_cannot_win(
 
 def test_servings_are_repeated_with_further_seeds(race: tuple[Path, Answer]) -> None:
     folder, _ = race
-    passes = ("scenario.min_duration_s=0.3", "scenario.warmup_queries=20", "meter=none")
+    passes = ("scenario.min_duration_s=0.1", "scenario.warmup_queries=20", "meter=none")
     (run,) = [one.run_id for one in records(folder) if one.target and one.target.reached]
     answer = serve(folder, "-m", f"run={run}", *passes, *TWICE)
     require_two_seeds(folder, "serve", answer, "ms")

@@ -32,7 +32,7 @@ QUICK = (
     *("probe.num_requests=1", "probe.batch_sizes=[1]", "probe.min_batch_s=0.01"),
 )
 # Passes of a fraction of a second; a meter would make them longer.
-SHORT = ("scenario.min_duration_s=0.3", "scenario.warmup_queries=20", "meter=none")
+SHORT = ("scenario.min_duration_s=0.1", "scenario.warmup_queries=20", "meter=none")
 STAGES = ["client_wait", "network", "queue", "fetch", "preprocess", "inference", "postprocess"]
 
 
@@ -165,7 +165,7 @@ def test_stages_over_http_add_up_even_in_an_invalid_pass(
     record, answer = served(
         folder,
         "scenario=server",
-        "scenario.rate_per_s=100",
+        "scenario.rate_per_s=200",
         "scenario.min_queries=100",
         "scenario.latency_bound_ms=500",
         "backend=http",
@@ -326,6 +326,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.left -= 1
             if self.server.left < 0:
                 self.server.socket.close()  # refuses all connections from now on
+                self.server.shutdown()  # else it would ask the closed socket again and again
                 self.close_connection = True
                 return
         # The class of an image is its id modulo 10, which is right for a tenth of them or so.

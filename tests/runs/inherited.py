@@ -1,13 +1,19 @@
-"""A job that tells what it has from its fork server."""
+"""Jobs that tell what they have from their fork server."""
 
 from __future__ import annotations
 
 import gc
+import importlib
+import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from bench.core.host import cpu_name
 from bench.measure import carbon
+
+
+OPTIONAL = {"transformers", "scipy.signal"}  # torchmetrics imports them
 
 
 def tell(argument: Any, send: Callable[[Any], None], launched_s: float) -> None:
@@ -16,5 +22,30 @@ def tell(argument: Any, send: Callable[[Any], None], launched_s: float) -> None:
             "looked_up": carbon._looked_up,
             "cpu_name": cpu_name(),
             "num_frozen": gc.get_freeze_count(),
+        }
+    )
+
+
+def use_metrics(argument: Any, send: Callable[[Any], None], launched_s: float) -> None:
+    """Imports the rest of torchmetrics only when it is asked for a name of it."""
+    import torch
+
+    from bench.tasks.quality import multiclass_calibration_error
+
+    pickle.dumps(torch.channels_last)  # as in a model that is served; it asks all modules
+    torchmetrics = importlib.import_module("torchmetrics")
+    metric = torchmetrics.Metric
+    accuracy = importlib.import_module("torchmetrics.classification").MulticlassAccuracy
+    send(
+        {
+            "version": torchmetrics.__version__,
+            "is_metric": issubclass(accuracy, metric),
+            "has_collections": hasattr(torchmetrics, "MetricCollection"),
+            "optional_before": sorted(OPTIONAL & set(sys.modules)),
+            "makes_a_metric": isinstance(torchmetrics.Accuracy(task="binary"), metric),
+            "optional_after": sorted(OPTIONAL & set(sys.modules)),
+            "has_functions": hasattr(torchmetrics.functional, "calibration_error"),
+            "is_ours": torchmetrics.functional.classification.multiclass_calibration_error
+            is multiclass_calibration_error,
         }
     )
