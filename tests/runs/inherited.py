@@ -12,7 +12,6 @@ from typing import Any
 from bench.core.host import cpu_name
 from bench.measure import carbon
 
-
 OPTIONAL = {"transformers", "scipy.signal"}  # torchmetrics imports them
 
 
@@ -30,7 +29,7 @@ def use_metrics(argument: Any, send: Callable[[Any], None], launched_s: float) -
     """Imports the rest of torchmetrics only when it is asked for a name of it."""
     import torch
 
-    from bench.tasks.quality import multiclass_calibration_error
+    from bench.tasks import quality
 
     pickle.dumps(torch.channels_last)  # as in a model that is served; it asks all modules
     torchmetrics = importlib.import_module("torchmetrics")
@@ -46,6 +45,6 @@ def use_metrics(argument: Any, send: Callable[[Any], None], launched_s: float) -
             "optional_after": sorted(OPTIONAL & set(sys.modules)),
             "has_functions": hasattr(torchmetrics.functional, "calibration_error"),
             "is_ours": torchmetrics.functional.classification.multiclass_calibration_error
-            is multiclass_calibration_error,
+            is vars(quality)["multiclass_calibration_error"],
         }
     )
