@@ -22,8 +22,22 @@ def settle(frame: DataFrame) -> DataFrame:
     """
     key = id(frame)
     if key not in _SETTLED:
-        _SETTLED[key] = weakref.ref(frame, lambda _: _SETTLED.pop(key, None)), {}
+        # Bound, because the name is gone when the interpreter ends.
+        forget = _SETTLED.pop
+        _SETTLED[key] = weakref.ref(frame, lambda _: forget(key, None)), {}
     return frame
+
+
+def settled(frame: DataFrame) -> DataFrame:
+    """A frame with these values that nobody changes: itself if it is settled, else a view of it.
+
+    Copy on write keeps what is changed in the frame later out of the view.
+    """
+    return frame if _is_settled(frame) else settle(frame.copy(deep=False))
+
+
+def _is_settled(frame: DataFrame) -> bool:
+    return id(frame) in _SETTLED and _SETTLED[id(frame)][0]() is frame
 
 
 def once(function: Callable[[DataFrame], _T]) -> Callable[[DataFrame], _T]:
@@ -31,9 +45,9 @@ def once(function: Callable[[DataFrame], _T]) -> Callable[[DataFrame], _T]:
 
     @wraps(function)
     def kept(frame: DataFrame) -> _T:
-        known, results = _SETTLED.get(id(frame), (lambda: None, {}))
-        if known() is not frame:
+        if not _is_settled(frame):
             return function(frame)
+        _, results = _SETTLED[id(frame)]
         if function not in results:
             results[function] = function(frame)
         result: _T = results[function]

@@ -18,6 +18,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.load.joules import COST_BASIS, ELECTRICITY, GRID, joules_in_doubt
+from analysis.load.once import settled
 from analysis.load.values import rows_by_key, with_only
 from analysis.stats.accuracy import is_share, least_num, num_samples, with_sampling_error
 from analysis.stats.best import Contender, leader_of, p_best
@@ -129,6 +130,7 @@ def summarise(runs: DataFrame) -> DataFrame:
         analysis.stats.best), corrected by Holm over all columns. Modelled joules have no best
         value. A quantity that no run of a configuration has, has no row.
     """
+    runs = settled(runs)
     counted = counted_with_keys(runs)
     counted = counted[[name for name in counted if _is_used(str(name))]]
     # Costs of reaching a target say nothing about a serving.

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.load.once import settled
 from analysis.load.runs import load_runs
 from analysis.stats.best import runs_needed
 from analysis.stats.outcomes import reached
@@ -62,6 +63,7 @@ def table_of(runs: pd.DataFrame, topic: str, summary: pd.DataFrame | None = None
     def make(name: str, function: Callable[[], Any], instead: Any) -> Any:
         return function() if name == f"table {topic}" else instead
 
+    runs = settled(runs)
     known = summarise(runs) if summary is None else summary
     return summary_tables(known, search_cost(runs), runs, make)[topic]
 
