@@ -25,7 +25,15 @@ from bench.core.checks import (
     require_writable,
 )
 
-OUTPUTS = ("markdown", "json", "junit")
+OUTPUTS = (
+    "markdown",
+    "json",
+    "junit",
+    "bencher",
+    "smaller_is_better",
+    "bigger_is_better",
+    "openmetrics",
+)
 RUNS_PER_ROUND = 2  # runs of each side: base, head, head, base
 _ROUNDS_PER_LOOK = 2
 _MAX_RUNS = 1000
@@ -82,6 +90,10 @@ class OutputConfig(KeyGroup):
     markdown: _Output = None
     json: _Output = None
     junit: _Output = None
+    bencher: _Output = None
+    smaller_is_better: _Output = None
+    bigger_is_better: _Output = None
+    openmetrics: _Output = None
 
     def __post_init__(self) -> None:
         """Check that the outputs are different files and can be written.

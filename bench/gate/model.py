@@ -122,6 +122,7 @@ class GateRow(_Row):
             many runs of this spread; None where none would have been.
         more_runs: How many more runs per side would settle an underpowered row.
         note: What else explains the row: demoted, most runs missed, ...
+        candidate_median: candidate with its own interval, for tools that plot it over time.
     """
 
     num_base: int
@@ -137,6 +138,7 @@ class GateRow(_Row):
     smallest_seen_frac: float | None = None
     more_runs: int | None = None
     note: str = ""
+    candidate_median: Estimate | None = None
 
 
 class Exit(IntEnum):

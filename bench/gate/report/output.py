@@ -13,6 +13,12 @@ from rich.console import Console
 from bench.cli.start import output_was_lost
 from bench.cli.terminal import say, wide_console
 from bench.gate.model import Comparison, Exit, gravest
+from bench.gate.report.exchange import (
+    bencher,
+    bigger_is_better,
+    openmetrics,
+    smaller_is_better,
+)
 from bench.gate.report.writers import as_json, junit_xml, markdown, print_comparison
 
 SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file whose Markdown is shown with the job
@@ -20,6 +26,10 @@ _WRITERS: dict[str, Callable[[Comparison], bytes]] = {
     "markdown": lambda comparison: markdown(comparison).encode(),
     "json": lambda comparison: as_json(comparison).encode(),
     "junit": junit_xml,
+    "bencher": lambda comparison: bencher(comparison).encode(),
+    "smaller_is_better": lambda comparison: smaller_is_better(comparison).encode(),
+    "bigger_is_better": lambda comparison: bigger_is_better(comparison).encode(),
+    "openmetrics": lambda comparison: openmetrics(comparison).encode(),
 }
 
 

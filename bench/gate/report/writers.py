@@ -9,6 +9,7 @@ import io
 import json
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from textwrap import fill
@@ -25,13 +26,18 @@ from rich.text import Text
 from bench.cli.terminal import safe_line, say
 from bench.core.printable import markdown_safe, printable
 from bench.gate.model import Comparison, Exit, GateRow, Problem
-from bench.gate.report.cells import HEADINGS, cells, configuration
+from bench.gate.report.cells import HEADINGS, cells, configuration, num_more
 from bench.gate.report.sentences import FAILING, legend, ordered, provenance_lines, verdict_line
 
 # Of the JSON: raised when a field is renamed or means something else; not when one is added.
 FORMAT_VERSION = 2
 _STYLES = {"regression": "bold red", "underpowered": "yellow", "improvement": "green"}
 _SUITE = "performance gate"
+# By this invisible line, a bot finds its own comment again, and replaces it.
+MARKER = "<!-- opbench performance gate -->"
+# A comment of GitHub has 65,536 characters at most.
+_MOST_BYTES = 65_000
+_MOST_PROBLEMS = 30
 # Characters that XML 1.0 cannot hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -94,16 +100,36 @@ def gate_table(rows: Sequence[GateRow], *, grouped: bool = False) -> Table:
     return table
 
 
-def markdown(comparison: Comparison) -> str:
+def markdown(comparison: Comparison, *, most_bytes: int = _MOST_BYTES) -> str:
     """A comparison for a pull request or the summary of a job, in GitHub's dialect.
 
-    Verdict, problems and failing rows come first; the other rows are folded.
+    Verdict, problems and failing rows come first; the other rows are folded. Of a comparison that
+    is too long for a comment, the last rows are left out, and counted.
+
+    Args:
+        comparison: What is written.
+        most_bytes: The longest text.
     """
-    failing = [row for row in ordered(comparison.rows) if row.verdict in FAILING]
-    others = [row for row in ordered(comparison.rows) if row.verdict not in FAILING]
+    num_rows = range(len(comparison.rows) + 1)
+    # The largest number of rows whose text is short enough.
+    place = bisect_right(
+        num_rows, most_bytes, key=lambda num: len(_markdown(comparison, num).encode())
+    )
+    return _markdown(comparison, num_rows[max(0, place - 1)])
+
+
+def _markdown(comparison: Comparison, num_rows: int) -> str:
+    """The text with the first rows only."""
+    rows = ordered(comparison.rows)
+    shown, left_out = rows[:num_rows], len(rows) - num_rows
+    failing = [row for row in shown if row.verdict in FAILING]
+    others = [row for row in shown if row.verdict not in FAILING]
     problems = [
-        f"> - **{each.kind}**: {markdown_safe(each.message)}" for each in comparison.problems
+        f"> - **{each.kind}**: {markdown_safe(each.message)}"
+        for each in comparison.problems[:_MOST_PROBLEMS]
     ]
+    if (num := len(comparison.problems) - _MOST_PROBLEMS) > 0:
+        problems.append(f"> - {num_more(num, 'problem')}: in the output of the command")
     summary = f"{len(others)} other row{'' if len(others) == 1 else 's'}"
     blocks = [
         f"## {markdown_safe(verdict_line(comparison))}",
@@ -114,8 +140,12 @@ def markdown(comparison: Comparison) -> str:
         f"<details><summary>{summary}</summary>\n\n{_markdown_table(others)}\n\n</details>"
         if others
         else "",
+        f"{num_more(left_out, 'row')}: in the file of json=, and in the output of the command"
+        if left_out
+        else "",
         markdown_safe(legend(comparison)) if comparison.rows else "",
         _bullets(provenance_lines(comparison)),
+        MARKER,
     ]
     return "\n\n".join(filter(None, blocks)) + "\n"
 

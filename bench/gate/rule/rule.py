@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.core.arrays import Floats, Ints
-from bench.core.stats.intervals import finite
+from bench.core.stats.intervals import finite, median
 from bench.core.stats.ranks import ALPHA, exchange_classes, holm, p_better
 from bench.gate.model import GateRow, Kind, RowValues, Verdict
 from bench.gate.rule.effect import (
@@ -207,6 +207,7 @@ class _Check:
             smallest_seen_frac=smallest,
             more_runs=more,
             note="; ".join(filter(None, notes)),
+            candidate_median=median(values.candidate),
         )
 
     def _judge_measured(

@@ -10,7 +10,7 @@ from markdown_it.token import Token
 
 from bench.core.printable import markdown_safe
 from bench.gate.model import Comparison
-from bench.gate.report.writers import markdown
+from bench.gate.report.writers import MARKER, markdown
 from tests.gate.made_rows import (
     EXACT,
     FAILED,
@@ -126,3 +126,31 @@ def test_what_there_is_not_is_left_out(made: Comparison, has_table: bool, has_fo
     assert ("<details>" in text) is has_folded
     assert ("p: one-sided" in text) is bool(made.rows)
     assert ("[!CAUTION]" in text) is bool(made.problems)
+
+
+def test_a_comment_is_never_longer_than_github_takes() -> None:
+    """Failing rows stay the longest: they come first."""
+    many = [replace(REGRESSED, configuration=f"train lr={num}") for num in range(400)]
+    others = [replace(UNCHANGED, configuration=f"train lr={num}") for num in range(400)]
+    text = markdown(comparison([*others, *many]))
+    assert len(text.encode()) <= 65_000
+    assert text.count("**") == 0
+    (failing, *_) = tables(text)
+    assert len(failing) > 300
+    num_shown = sum(len(table) - 1 for table in tables(text))
+    assert f"{800 - num_shown} more rows: in the file of json=" in text
+    # One row more would not fit.
+    longest = max(len(line) for line in text.splitlines() if line.startswith("| train"))
+    assert len(text.encode()) + 2 * longest > 65_000
+
+
+def test_a_comment_lists_the_first_problems_and_counts_the_others() -> None:
+    text = markdown(comparison([], [FAILED] * 100))
+    assert text.count("**failed**") == 30
+    assert "> - 70 more problems: in the output of the command" in text
+
+
+def test_a_bot_finds_its_comment_again_by_a_line_that_nobody_sees() -> None:
+    text = markdown(EVERYTHING)
+    assert text.endswith(f"{MARKER}\n")
+    assert "performance gate" not in "".join(plain([token]) for token in READER.parse(text))
