@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from analysis.load.joules import (
 )
 from analysis.load.names import configurations
 from analysis.load.records import FOLDER, Lists, Unreadable, read_records, reason_of
-from analysis.load.values import bounded_floats, require_possible
+from analysis.load.values import MOST, bounded_floats, require_possible
 from bench.core.counting import start_order
 from bench.core.files import require_file
 from bench.core.maintenance_files import read_events, read_windows
@@ -160,11 +161,16 @@ def load_curves(runs: DataFrame) -> DataFrame:
     """
     rows = _long(runs, CurveRow, read_curve)
     values = [
-        {f"quality.{printable(name)}": _cell(name, value) for name, value in quality.items()}
+        {_quality_column(name): _cell(name, value) for name, value in quality.items()}
         for quality in rows.pop("quality")
     ]
     qualities = bounded_floats(DataFrame(values, index=rows.index).astype("float64"))
     return long_without_doubtful(rows.join(qualities), runs)
+
+
+@lru_cache(maxsize=1000)
+def _quality_column(name: str) -> str:
+    return f"quality.{printable(name)}"
 
 
 def load_ladder(runs: DataFrame, lists: Lists = NO_LISTS) -> DataFrame:
@@ -249,6 +255,8 @@ def _long(runs: DataFrame, row: type, read: Callable[[Path], Sequence[Any]]) -> 
 
 
 def _cell(name: str, value: Any) -> Any:
+    if value is None or (type(value) is float and abs(value) <= MOST):  # most cells, so fast
+        return value
     require_possible(name, value)
     if isinstance(value, list):
         return printable("; ".join(value))

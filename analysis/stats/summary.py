@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,16 +19,15 @@ from pandas import DataFrame, Series
 
 from analysis.load.joules import COST_BASIS, ELECTRICITY, GRID, joules_in_doubt
 from analysis.load.once import settled
-from analysis.load.values import rows_by_key, with_only
 from analysis.stats.accuracy import is_share, least_num, num_samples, with_sampling_error
 from analysis.stats.best import Contender, leader_of, p_best
 from analysis.stats.expected_cost import expected_cost
-from analysis.stats.outcomes import Outcomes, outcomes, reached, with_target
+from analysis.stats.outcomes import outcomes, reached, with_target
 from analysis.stats.repeats import KEYS, counted_with_keys, has_fixed_rate
 from analysis.stats.table_columns import OF_TRAINING, TOPICS, Statistic, TableColumn, columns_of
 from bench.core.arrays import Floats
 from bench.core.labels import GUESSED
-from bench.core.metric import Joules, Metric, Quantity
+from bench.core.metric import Joules, Metric
 from bench.core.stats.intervals import Estimate, median, share
 from bench.core.stats.ranks import ALPHA, holm
 
@@ -76,10 +75,7 @@ class _Repeats:
         # Neither the run's health nor the load generator speaks against comparing it.
         self.comparable = ~(runs["health.comparable"].eq(False) | runs["serving.valid"].eq(False))
         # Several columns of a table are about the same quantity.
-        self.outcomes = cache(self._outcomes)
-
-    def _outcomes(self, quantity: Quantity) -> Outcomes:
-        return outcomes(self.runs, quantity)
+        self.outcomes = cache(partial(outcomes, runs))
 
 
 class _Configuration:
@@ -98,16 +94,19 @@ class _Configuration:
         runs = self._runs
         if joules is None:
             return [_Repeats(runs)]
-        label, parts = (_labels(runs[name]) for name in joules.facts)
+        facts = list(zip(*(_labels(runs[name]) for name in joules.facts), strict=True))
         if charged_by == GRID:
-            label = label.where(runs[GRID] == "", label + ", grid of " + runs[GRID])
+            facts = [
+                (f"{label}, grid of {grid}" if grid else label, parts)
+                for (label, parts), grid in zip(facts, runs[GRID], strict=True)
+            ]
         if charged_by == COST_BASIS:
-            basis = _labels(runs[COST_BASIS])
-            metered = basis.str.contains(ELECTRICITY)
             # Rent has no label: it does not depend on how joules were obtained.
-            label = basis.where(~metered, basis + ", " + label)
-            parts = parts.where(metered, "")
-        rows = rows_by_key(DataFrame({"label": label, "parts": parts}))
+            facts = [
+                (f"{basis}, {label}", parts) if ELECTRICITY in basis else (basis, "")
+                for (label, parts), basis in zip(facts, _labels(runs[COST_BASIS]), strict=True)
+            ]
+        rows = {key: [n for n, each in enumerate(facts) if each == key] for key in set(facts)}
         return [
             _Repeats(runs if len(rows) == 1 else runs.iloc[rows[key]], key[0], key[1] or None)
             for key in sorted(rows)
@@ -174,9 +173,11 @@ def _rows(configurations: list[_Configuration], topic: str, column: TableColumn)
                 yield row
 
 
-def _labels(values: Series) -> Series:
+def _labels(values: Series) -> list[str]:
     """Fill in missing labels with the only known one, or with NO_LABEL if there are several."""
-    return with_only(values).fillna(NO_LABEL).astype(str)
+    known = {str(value) for value in values if not pd.isna(value)}
+    instead = known.pop() if len(known) == 1 else NO_LABEL
+    return [instead if pd.isna(value) else str(value) for value in values]
 
 
 def _row(repeats: _Repeats, column: TableColumn, facts: dict[str, Any]) -> _Row | None:

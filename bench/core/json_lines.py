@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -98,18 +98,20 @@ def refuse_impossible(values: Mapping[str, Any], where: str) -> None:
     Raises:
         StoreError: A number is not finite, or a time, a size or a count is negative.
     """
-    for name, value in _leaves(values, ""):
-        signed = name.startswith(_SIGNED)
-        negative = value < 0 and name.endswith(_NEVER_NEGATIVE) and not signed
-        if negative or not math.isfinite(value):
+    for keys, value in _suspicious(values, ()):
+        name = ".".join(map(str, keys))
+        never_negative = name.endswith(_NEVER_NEGATIVE) and not name.startswith(_SIGNED)
+        if never_negative or not math.isfinite(value):
             raise StoreError(f"{where}: {name}={value}: cannot be; measure the run again")
 
 
-def _leaves(value: Any, name: str) -> list[tuple[str, float]]:
-    """The numbers of a nested value, with their dotted names."""
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return []
-    if isinstance(value, int | float):
-        return [(name, value)]
-    items = value.items() if isinstance(value, Mapping) else enumerate(value)
-    return [leaf for key, each in items for leaf in _leaves(each, f"{name}.{key}".lstrip("."))]
+def _suspicious(values: Any, above: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], float]]:
+    """The numbers of a nested value that are negative or not finite, with the keys of each."""
+    items = values.items() if isinstance(values, Mapping) else enumerate(values)
+    for key, value in items:
+        if value is None or isinstance(value, str):
+            continue
+        if not isinstance(value, int | float):
+            yield from _suspicious(value, (*above, key))
+        elif not 0 <= value < math.inf:
+            yield (*above, key), value
