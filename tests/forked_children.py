@@ -8,17 +8,20 @@ tests/serving/http/test_process.py and tests/serving/test_retraining.py start re
 from __future__ import annotations
 
 import logging
+import math
 import os
 import runpy
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import IO, Any
 from unittest.mock import patch
 
+import bench.serving.http.server  # noqa: F401 -- what it imports is what its forks need
 from bench.launch.stopping import STOP_SIGNALS
 from bench.serving.http import process, spawn
 
@@ -55,11 +58,16 @@ class Forked:
         return self._process.exitcode
 
     def wait(self, timeout_s: float | None = None) -> int:
-        """Wait until it has ended."""
-        self._process.join(timeout_s)
-        if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired("a fork", timeout_s or 0.0)
-        return self._process.exitcode
+        """Wait until it has ended.
+
+        Not by join(), which takes a process that has closed its descriptors for one that has ended.
+        """
+        deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while (code := self.poll()) is None:
+            if time.monotonic() >= deadline_s:
+                raise subprocess.TimeoutExpired("a fork", timeout_s or 0.0)
+            time.sleep(0.002)
+        return code
 
 
 def _become(
@@ -89,6 +97,7 @@ def _run_module(python: str, command: Sequence[str]) -> None:
     path, _, _, module, *arguments = command
     assert python == path == sys.executable
     sys.argv = [module, *arguments]
+    sys.modules.pop(module, None)
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

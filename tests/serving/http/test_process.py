@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,17 @@ from bench.serving.http import process
 from bench.serving.http.limits import LimitUnavailable, make_memory_group
 from bench.serving.http.process import HttpServer, ServerDied
 from bench.serving.http.spec import ServerSpec
+from tests.forked_children import forked_children
 from tests.serving.http.serving import ask, server_spec
 
 WAIT_S = 30.0
+
+
+@pytest.fixture
+def forked() -> Iterator[None]:
+    """For what does not depend on the interpreter that a server starts in."""
+    with forked_children():
+        yield
 
 
 def is_alive(pid: int) -> bool:
@@ -59,6 +68,7 @@ def test_the_specification_survives_its_file(tmp_path: Path) -> None:
     assert ServerSpec.read(tmp_path / "spec.json") == spec
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_model_that_gives_another_number_of_logits_is_refused(tmp_path: Path) -> None:
     server = HttpServer(server_spec(tmp_path, output_shape=(10,)), log=tmp_path / "server.log")
     wanted = r"must give outputs of shape \(1, 10\) for a batch of 1; gave shape \(1, 3\)"
@@ -66,6 +76,7 @@ def test_a_model_that_gives_another_number_of_logits_is_refused(tmp_path: Path) 
         pass
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -76,6 +87,7 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     assert not is_alive(server.pid)
 
 
+@pytest.mark.usefixtures("forked")
 def test_the_given_port_is_taken(tmp_path: Path) -> None:
     for _ in range(5):  # another process may have taken it in between
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -90,6 +102,7 @@ def test_the_given_port_is_taken(tmp_path: Path) -> None:
     pytest.fail("five free ports were taken one after the other")
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize(
     ("runtime", "line", "is_refusal"),
     [
@@ -125,15 +138,18 @@ def test_one_that_is_never_ready_is_ended(tmp_path: Path) -> None:
     assert not is_alive(server.pid)
 
 
-def test_one_that_is_killed_is_reported(tmp_path: Path) -> None:
+def test_one_that_is_killed_is_reported_also_without_its_log(tmp_path: Path) -> None:
     with HttpServer(server_spec(tmp_path), log=tmp_path / "server.log") as server:
         os.kill(server.pid, signal.SIGKILL)
         assert wait_for_end(server.pid)
         died = server.gone()
+        (tmp_path / "server.log").unlink()
+        assert "the server was ended by SIGKILL" in str(server.gone())
     assert isinstance(died, ServerDied)
     assert "the server was ended by SIGKILL" in str(died)
 
 
+@pytest.mark.usefixtures("forked")
 def test_one_that_is_stopped_is_ended_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,14 +166,6 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, taken: str) -
     wanted = rf"{taken}: cannot be written \(Is a directory\); make room or give another"
     with pytest.raises(ValueError, match=wanted), server:
         pass
-
-
-def test_a_log_that_somebody_removed_hides_no_death(tmp_path: Path) -> None:
-    with HttpServer(server_spec(tmp_path), log=tmp_path / "server.log") as server:
-        (tmp_path / "server.log").unlink()
-        os.kill(server.pid, signal.SIGKILL)
-        assert wait_for_end(server.pid)
-        assert "was ended by SIGKILL" in str(server.gone())
 
 
 PARENT = """
@@ -210,6 +218,7 @@ def test_memory_is_limited_where_a_group_can_be_made(tmp_path: Path) -> None:
     assert not server._group.folder.exists()
 
 
+@pytest.mark.usefixtures("forked")
 def test_without_a_group_the_reason_is_kept(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     spec = server_spec(tmp_path)
