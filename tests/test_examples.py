@@ -214,4 +214,4 @@ def test_what_the_readme_quotes_is_in_the_examples() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len(README.splitlines()) < 150
+    assert len(README.splitlines()) < 120

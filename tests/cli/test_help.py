@@ -22,6 +22,7 @@ import analysis.report
 import bench.ab
 import bench.bisect
 import bench.compare
+import bench.maintain
 import bench.noise
 import bench.serve
 import bench.train
@@ -40,6 +41,7 @@ from tests.cli.command import ROOT, Answer, environment, run_here
 MAINS: dict[str, Callable[[], int]] = {
     "bench.train": bench.train.main,
     "bench.serve": bench.serve.main,
+    "bench.maintain": bench.maintain.main,
     "bench.compare": bench.compare.main,
     "bench.ab": bench.ab.main,
     "bench.bisect": bench.bisect.main,
@@ -75,7 +77,7 @@ def test_the_page_fits_eighty_columns_and_shows_the_commands_own_keys(
         assert (f" {key.name}=" if key.value is not None else f" {key.name}.*") in words
         assert key.comment
         assert key.comment in words
-    if module not in ("bench.train", "bench.serve"):
+    if module not in ("bench.train", "bench.serve", "bench.maintain"):
         assert not re.search(r"^  (data|model|optimizer|meter)=", answer.out, re.MULTILINE)
     assert list(tmp_path.iterdir()) == []
 
@@ -138,8 +140,21 @@ def jobs(arguments: list[str]) -> list[tuple[str, ...]]:
         else [one.input_line]
         for one in overrides
     ]
-    assert ("-m" in arguments) == any(one.is_sweep_override() for one in overrides)
     return [tuple(str(text) for text in job) for job in product(*each)]
+
+
+def compose_line(words: list[str]) -> None:
+    """Compose what a command line asks for; of a sweep, the last job."""
+    assert words[:2] == ["python", "-m"]
+    module, name = words[2], words[2].rpartition(".")[2]
+    composed = {name: words[3:]}
+    schemas = {"ab": AbConfig, "bisect": BisectConfig, "noise": NoiseConfig}
+    if name in schemas:
+        keys = keys_of(schemas[name])
+        composed[name], composed["train"] = split_arguments(words[3:], name, keys)
+    assert module in MAINS
+    for command, arguments in composed.items():
+        compose(command, overrides=list(jobs(arguments)[-1]))
 
 
 @pytest.mark.parametrize("module", MAINS)
@@ -147,16 +162,39 @@ def jobs(arguments: list[str]) -> list[tuple[str, ...]]:
 def test_every_example_composes(module: str) -> None:
     shown = examples(module)
     assert len(shown) == 3
-    name = module.rpartition(".")[2]
     for words in shown:
-        assert words[:3] == ["python", "-m", module]
-        composed = {name: words[3:]}
-        schemas = {"ab": AbConfig, "bisect": BisectConfig, "noise": NoiseConfig}
-        if name in schemas:
-            keys = keys_of(schemas[name])
-            composed[name], composed["train"] = split_arguments(words[3:], name, keys)
-        for command, arguments in composed.items():
-            compose(command, overrides=list(jobs(arguments)[-1]))  # of a sweep, the last job
+        assert words[2] == module
+        if module not in ("bench.ab", "bench.bisect", "bench.noise"):  # they take no -m
+            assert ("-m" in words[3:]) == (len(jobs(words[3:])) > 1)
+        compose_line(words)
+
+
+PAGE = (ROOT / "docs/concepts.md").read_text()
+# What bench.train itself takes from the command line, before Hydra composes it.
+_NOT_COMPOSED = ("repeat=auto", "hydra/sweeper=race")
+
+
+@pytest.mark.parametrize(("page", "num"), [("docs/concepts.md", 25), ("README.md", 6)])
+@pytest.mark.usefixtures("hydra")
+def test_every_command_of_a_page_composes(page: str, num: int) -> None:
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("python ")]
+    assert len(commands) >= num
+    for words in commands:
+        compose_line([word for word in words if word not in _NOT_COMPOSED])
+
+
+def test_every_figure_of_the_concepts_exists_and_no_idea_lacks_a_thing_to_look_for() -> None:
+    known = {*figure_titles()}
+    ideas = PAGE.split("\n### ")[1:]
+    for idea in ideas:
+        named = re.findall(r"Figures?\s((?:`\w+`(?:, and |, |\sand )?)+)", idea)
+        figures = set(re.findall(r"`(\w+)`", " ".join(named)))
+        assert figures <= known, figures - known
+        assert "```bash" in idea
+        assert figures or "Exit code" in idea, idea
+        assert "**Look for**" in idea or "Exit code" in idea, idea
 
 
 def test_chosen_options_are_explained_with_the_values_of_the_experiment(
