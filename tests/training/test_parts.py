@@ -25,6 +25,8 @@ from tests.opened import open_for_test
 from tests.training.in_process import QUICK
 from tests.training.unusual_parts import Data
 
+# One worker, so that one server forks the process that imports the parts of a user.
+pytestmark = pytest.mark.xdist_group("jobs")
 HERE = "tests.training.unusual_parts"
 
 
