@@ -209,6 +209,12 @@ FIGURES: dict[str, Entry] = {
         "maintenance_costs",
         groups=DEPLOYMENTS,
     ),
+    "history": _entry(
+        "medians of all checks of the gate over commits, with change points",
+        "history",
+        needs=("history",),
+        groups=None,
+    ),
     "codecarbon": _entry(
         "energy by our meters against CodeCarbon's estimate, per run",
         "codecarbon",

@@ -29,20 +29,30 @@ _SHARED = ("panels:trainings", "panels:servings", "panels:hosts", DEPLOYMENTS)
 class Frames:
     """The runs, their long frames and their groups, each made when it is first needed."""
 
-    def __init__(self, runs: DataFrame, lists: Lists | None = None) -> None:
+    def __init__(
+        self, runs: DataFrame, lists: Lists | None = None, history: DataFrame | None = None
+    ) -> None:
         """Keep the runs, as loaded, and perhaps their lists; nothing else is read yet.
 
         Nobody may change the runs any more.
+
+        Args:
+            runs: As loaded.
+            lists: Of the same records.
+            history: Of load_history; None for none.
         """
+        from analysis.load.history import load_history
         from analysis.load.once import settle
 
         self.runs = settle(runs)
         self._lists = lists or {}
-        self._long: dict[str, DataFrame] = {}
+        self._long = {"history": load_history(None) if history is None else history}
         self._groups: dict[str, list[Group]] = {}
 
     def long(self, name: str, runs: DataFrame | None = None) -> DataFrame:
         """Read a long frame of all runs, which is kept, or of some of them."""
+        if runs is None and name in self._long:
+            return self._long[name]
         from analysis.load import runs as load
         from analysis.load.records import LISTS
 
@@ -51,8 +61,7 @@ class Frames:
             read = partial(read, lists=self._lists)
         if runs is not None:
             return read(runs)  # type: ignore[no-any-return]
-        if name not in self._long:
-            self._long[name] = read(self.runs)
+        self._long[name] = read(self.runs)
         return self._long[name]
 
     def groups(self, path: str, options: Mapping[str, Any]) -> list[Group]:

@@ -15,6 +15,7 @@ from analysis.figures.entries import FIGURES, TRADEOFF, entry_of
 from analysis.figures.registry import Frames
 from analysis.figures.write import write_figure
 from analysis.load.forked import Forked, Lost, num_processes
+from analysis.load.history import load_history
 from analysis.load.once import settle
 from analysis.load.runs import UNREAD_COLUMNS, Loaded
 from analysis.page.attempts import Attempts, CaughtWarnings, catch_warnings
@@ -58,6 +59,7 @@ def report(
 
     Raises:
         CannotWrite: The files cannot be written.
+        ValueError: There is no history where the configuration names one.
     """
     _print_unread(loaded.unread)
     if loaded.runs.empty:
@@ -113,7 +115,7 @@ def _figures(
     loaded: Loaded, config: ReportConfig, out: Path, wants_traceback: bool
 ) -> Forked[list[Drawn]]:
     """The drawing of all figures, in processes of their own."""
-    frames = Frames(loaded.runs, loaded.lists)
+    frames = Frames(loaded.runs, loaded.lists, load_history(config.history))
     tasks = [
         partial(draw_all, names, frames, out, config, wants_traceback=wants_traceback)
         for names in _tasks(config)
@@ -191,7 +193,8 @@ def plot(loaded: Loaded, config: PlotConfig, *, wants_traceback: bool = False) -
         # Other figures have no such keys.
         options = {"x": config.x, "y": config.y, "area": config.area}
     attempts = Attempts(wants_traceback=wants_traceback)
-    frames, out = Frames(loaded.runs, loaded.lists), expand_path(config.out)
+    history = load_history(config.history)
+    frames, out = Frames(loaded.runs, loaded.lists, history), expand_path(config.out)
     draw = partial(
         write_figure, config.figure, frames, out, config, run=config.run, options=options
     )

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Le, MinLen
 
-from bench.core.checks import MISSING, Folder, KeyGroup, Selection, SomeTexts, one_of
+from bench.core.checks import EXPAND_PATH, MISSING, Folder, KeyGroup, Selection, SomeTexts, one_of
 
 FORMATS = ("pdf", "svg", "png")
 WIDTHS = ("one", "two")
@@ -31,7 +31,11 @@ class ExportConfig(FoldersConfig):
 
 @dataclass(kw_only=True)
 class FilesConfig(FoldersConfig):
-    """Keys of analysis.report and analysis.plot: the files of each figure."""
+    """Keys of analysis.report and analysis.plot: the files of each figure.
+
+    Attributes:
+        history: The folder of `bench.compare history=`, for figure=history.
+    """
 
     out: Folder = "report"
     formats: Annotated[list[Annotated[str, one_of(FORMATS)]], MinLen(1)] = field(
@@ -40,6 +44,7 @@ class FilesConfig(FoldersConfig):
     widths: Annotated[list[Annotated[str, one_of(WIDTHS)]], MinLen(1)] = field(
         default_factory=lambda: list(WIDTHS)
     )
+    history: Annotated[Folder, EXPAND_PATH] | None = None
 
 
 @dataclass(kw_only=True)

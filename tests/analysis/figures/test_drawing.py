@@ -22,11 +22,13 @@ from analysis.figures.prepare import NothingToDraw
 from analysis.figures.registry import Frames, draw_figure, figure_data, require_figures
 from analysis.figures.save import save_all, save_figure
 from analysis.figures.style import WIDTH_IN, short_number
+from analysis.load.history import load_history
 from analysis.load.runs import load_runs
 from bench.core.metrics import label_of
 from tests.analysis.figures.labels import cut_labels
 from tests.analysis.figures.literal import frame, reached
 from tests.analysis.made import Made, make_served, make_sweep
+from tests.analysis.made_history import STEP, series, written
 from tests.analysis.made_maintained import make_policies
 from tests.analysis.made_records import SWEEP_START
 from tests.analysis.made_served import Served
@@ -67,7 +69,8 @@ def make_everything(results: Path) -> None:
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Frames:
     results = tmp_path_factory.mktemp("everything")
     make_everything(results)
-    return Frames(load_runs([results]).runs)
+    checks = written(tmp_path_factory.mktemp("history"), series("time_to_target_s", STEP, [3]))
+    return Frames(load_runs([results]).runs, history=load_history(checks))
 
 
 def texts_of(figure: Figure) -> str:
@@ -117,7 +120,7 @@ def test_every_figure_is_drawn_with_n_and_named_axes(
     one.figure.draw_without_rendering()
     assert not cut_labels(one.figure)
     words = one.words.replace("\n", " ")
-    assert re.search(r"n = \d|k/n|\d runs|pairs of rung", words), words
+    assert re.search(r"n = \d|k/n|\d runs|pairs of rung|\d checks", words), words
     for axes in two.axes:
         below = not axes.xaxis.get_tick_params().get("labelbottom", True)  # the one below has it
         assert axes.get_xlabel() or axes.get_ylabel() or below or axes.get_title()

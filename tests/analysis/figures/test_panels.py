@@ -180,7 +180,8 @@ def test_the_figure_names_what_it_does_not_show(two_targets: Frames) -> None:
 def test_every_figure_says_which_runs_it_compares() -> None:
     """A new figure is of trainings that may be compared unless its entry says otherwise."""
     together = {name for name, entry in FIGURES.items() if entry.groups is None}
-    assert together == {"timeline"}  # of one run
+    # Of one run, and of the checks of the gate.
+    assert together == {"timeline", "history"}
 
 
 def test_a_sweep_that_was_interrupted_and_resumed_is_drawn_and_counts_once(tmp_path: Path) -> None:
