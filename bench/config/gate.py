@@ -214,10 +214,15 @@ class TrialConfig(JudgeConfig, MeasuredConfig):
 
 @dataclass(kw_only=True)
 class AbConfig(TrialConfig, OutputConfig):
-    """The keys of bench.ab."""
+    """The keys of bench.ab.
+
+    Attributes:
+        explain: Whether to trace one more run of each side where there is a regression.
+    """
 
     base: _Revision = MISSING
     head: _Revision = "HEAD"
+    explain: bool = False
 
     required_keys: ClassVar = {
         "base": ": the revision to compare with, as in base=origin/main",

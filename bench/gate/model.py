@@ -14,6 +14,7 @@ from bench.cli.start import CRASHED, INTERRUPTED, USAGE_ERROR
 from bench.core.arrays import Floats, Ints
 from bench.core.metric import Better, Metric
 from bench.core.stats.intervals import Estimate
+from bench.gate.explanation import Explanation
 from bench.gate.history.model import History
 
 # exact: the same whenever the same work is done, compared from a single run on; measured: takes
@@ -212,6 +213,7 @@ class Comparison:
         alpha: Level of the whole check (of this look, where there are several).
         provenance: Of both sides: commit, host, number of runs, when.
         history: What all checks so far show; None without `history=`.
+        explanation: Where the time went that was lost; None if nobody asked, or nothing was lost.
     """
 
     base_name: str
@@ -222,6 +224,7 @@ class Comparison:
     alpha: float
     provenance: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     history: History | None = None
+    explanation: Explanation | None = None
 
     @property
     def exit_code(self) -> int:

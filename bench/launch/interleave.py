@@ -14,17 +14,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.core.files import last_lines
 from bench.core.find import runs_below
 from bench.launch.command_client import CommandServer, NotServed
 from bench.launch.environment import hides_suite, interpreter_path, run_environment
-from bench.launch.logged import run_logged
+from bench.launch.logged import how_it_ended, run_logged
 from bench.launch.repository import Repository, drop_hook_variables
-from bench.launch.stopping import signal_name
 
 UNSERVED = "each run is a whole command, which takes longer"
-_NUM_LINES = 12  # lines of a log in an error message
-_MOST_BYTES = 20_000
 
 
 class RunFailed(Exception):  # noqa: N818 -- says what happened to the run
@@ -162,6 +158,26 @@ class Interleaved:
                 self._run(arm, arm.results, arm.num_runs)
                 arm.num_runs += 1
 
+    def run_aside(self, name: str, results: Path, variables: Mapping[str, str]) -> None:
+        """Make one more run of a side, which is not compared: a whole command.
+
+        Args:
+            name: Of the side.
+            results: The folder for its run and its log.
+            variables: Added to its environment.
+
+        Raises:
+            RunFailed: It failed.
+        """
+        (arm,) = (each for each in self._arms if each.name == name)
+        self._on_step(f"{name}: one more run")
+        arguments = self._program.arguments(results, 0)
+        command = [*self._python(arm), "-m", self._program.module, *arguments]
+        log = results / "log.txt"
+        environment = {**arm.environment, **variables}
+        if code := run_logged(command, self._folder(arm), environment, log):
+            raise RunFailed(_failure_message(arm, "failed", code, shlex.join(command), log))
+
     @property
     def _is_served(self) -> bool:
         return all(arm.server is not None for arm in self._arms)
@@ -277,12 +293,4 @@ class Interleaved:
 
 
 def _failure_message(arm: Arm, what: str, code: int, command: str, log: Path) -> str:
-    """Say what failed, with the command and the end of its log."""
-    how = f"by {signal_name(-code)}" if code < 0 else f"with exit code {code}"
-    last = last_lines(log, _NUM_LINES, most_bytes=_MOST_BYTES)
-    lines = [
-        f"{arm.name}, {arm.revision}: {what}: ended {how}: {command}",
-        f"  the end of {log}:" if last else f"  it printed nothing ({log})",
-        *(f"    {line}" for line in last),
-    ]
-    return "\n".join(lines)
+    return f"{arm.name}, {arm.revision}: {what}: {how_it_ended(code, command, log)}"

@@ -9,7 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.core.files import last_lines
 from bench.launch.child import GRACE_S
+from bench.launch.stopping import signal_name
+
+_NUM_LINES = 12  # of a log in an error message
+_MOST_BYTES = 20_000
 
 
 def run_logged(
@@ -36,6 +41,18 @@ def run_logged(
         except BaseException:
             stop_process(process)
             raise
+
+
+def how_it_ended(code: int, command: str, log: Path) -> str:
+    """Say how a command failed, with the command and the end of its log."""
+    how = f"by {signal_name(-code)}" if code < 0 else f"with exit code {code}"
+    last = last_lines(log, _NUM_LINES, most_bytes=_MOST_BYTES)
+    lines = [
+        f"ended {how}: {command}",
+        f"  the end of {log}:" if last else f"  it printed nothing ({log})",
+        *(f"    {line}" for line in last),
+    ]
+    return "\n".join(lines)
 
 
 def stop_process(process: subprocess.Popen[Any]) -> None:

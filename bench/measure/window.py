@@ -17,7 +17,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 from typing_extensions import override
@@ -55,6 +55,7 @@ class Window(PhaseWindow):
         gpus: UUIDs of the GPUs that the run uses, with or without the prefix "GPU-"; None for all
             that are visible to the process, an empty list for none.
         phases: The phases of its clock, which starts in the first one.
+        around: Entered right before the clock starts, and left when it has stopped.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Window(PhaseWindow):
         sleep: Callable[[float], None] = time.sleep,
         gpus: Sequence[str] | None = None,
         phases: Sequence[Phase] = TRAINING_PHASES,
+        around: AbstractContextManager[object] | None = None,
     ) -> None:
         """Nothing is read yet."""
         by_name = auto_meters() if meters is None else meters
@@ -89,6 +91,7 @@ class Window(PhaseWindow):
         self._observer = Observer(period_s=period_s, gpus=gpus)
         self._flags: list[str] = []
         self._before: WindowEnergy | None = None
+        self._around = nullcontext() if around is None else around
         self._resources = ExitStack()
 
     @classmethod
@@ -155,11 +158,13 @@ class Window(PhaseWindow):
         gc.collect()  # so that garbage of the set-up is not collected on the run's clock
         if self._codecarbon is not None:
             self._codecarbon.start()
+        self._around.__enter__()
         self._observer.read_edge()
 
     @override
     def _conclude(self, end: EnergyReading) -> None:
         self._observer.read_edge()
+        self._around.__exit__(None, None, None)
         try:
             if self._codecarbon is not None:
                 self._codecarbon.stop()

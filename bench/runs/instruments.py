@@ -18,6 +18,7 @@ from bench.measure.meter_set import MeterSet
 from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.settle import GpuScope
 from bench.measure.window import Window
+from bench.runs.operator_trace import TRACED, operator_trace
 
 
 def build_meters(config: MeterConfig) -> dict[str, Meter]:
@@ -52,7 +53,8 @@ def build_window(
     Raises:
         ValueError: The values of a meter contradict each other.
     """
-    return Window(
+    around = operator_trace()
+    window = Window(
         build_meters(config.meter),
         # With meter=NAME the user relies on that meter; with meter=auto any that works will do.
         required=config.meter.required,
@@ -63,7 +65,11 @@ def build_window(
         synchronize=synchronize,
         gpus=gpus,
         phases=phases,
+        around=around,
     )
+    if around is not None:
+        window.flag(TRACED)
+    return window
 
 
 class MeterCheck:

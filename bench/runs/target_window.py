@@ -26,6 +26,7 @@ from bench.launch.stopping import Stopped, StopSignals
 from bench.measure.target_measurement import Seen, TargetMeasurement
 from bench.measure.window import Window
 from bench.runs.exit_handling import explain
+from bench.runs.operator_trace import own_window
 from bench.runs.own_run import OwnRun
 
 _log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class TargetWindow:
         self._run = OwnRun(
             COMMAND, target=target, results=results, config=config, seed=seed, repeat=repeat
         )
-        self.window = window or Window()
+        self.window = window or own_window()
         if gpus is not None:
             self.window.use_gpus(gpus)
         if synchronize is not None:

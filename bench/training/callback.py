@@ -27,6 +27,7 @@ from bench.launch.child import Interrupted
 from bench.launch.stopping import stop_reason
 from bench.measure.window import Window
 from bench.runs.exit_handling import explain
+from bench.runs.operator_trace import own_window
 from bench.runs.own_run import OwnRun
 from bench.tasks.task_module import TrainLoss
 from bench.training.batches import SampleCounter, batches_of_pass
@@ -153,7 +154,7 @@ class ProfilerCallback(pl.Callback):
         used = devices(trainer)
         synchronize = torch.cuda.synchronize if used[0].type == "cuda" else lambda: None
         if trainer.is_global_zero:
-            self._window = self._window or Window()
+            self._window = self._window or own_window()
             self._run.open(self._window.clock.now_s())
             self._window.use_gpus(gpu_uuids(used))
             self._window.synchronize = synchronize

@@ -56,6 +56,14 @@ if given.get("stops_at") == given["repeat"]:
     signal.sigwait([signal.SIGINT])
     os.kill(os.getppid(), getattr(signal, given["signal"]))
     sys.exit("told to stop")
+if folder := os.environ.get("BENCH_TRACE_OPERATORS"):
+    if "untraceable" in flags:
+        sys.exit("no room for a trace")
+    os.makedirs(folder)
+    time_s = revision["times_s"][0]
+    operators = [{"name": "aten::mm", "num_calls": 7, "cpu_s": 0.5 * time_s, "device_s": 0.0}]
+    with open(os.path.join(folder, "operators-0000-1.json"), "w") as file:
+        json.dump({"wall_s": time_s, "operators": operators}, file)
 for seed in given.get("seed", "0").split(","):
     if "nothing" in flags:
         break

@@ -19,6 +19,7 @@ from bench.gate.report.exchange import (
     openmetrics,
     smaller_is_better,
 )
+from bench.gate.report.explain import print_explanation
 from bench.gate.report.writers import as_json, junit_xml, markdown, print_comparison
 
 SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file whose Markdown is shown with the job
@@ -40,6 +41,8 @@ def report(comparison: Comparison, files: Mapping[str, Path]) -> int:
         As `write`; Exit.FAILED counts for a terminal that cannot be written to, too.
     """
     print_comparison(comparison, wide_console())
+    if comparison.explanation is not None:
+        print_explanation(comparison.explanation, wide_console())
     # A closed pipe raises nothing, so it has to be asked.
     is_printed = not output_was_lost()
     code = write(comparison, files)

@@ -27,6 +27,7 @@ from bench.cli.terminal import safe_line, say
 from bench.core.printable import markdown_safe, printable
 from bench.gate.model import Comparison, Exit, GateRow, Problem
 from bench.gate.report.cells import HEADINGS, cells, configuration, num_more
+from bench.gate.report.explain import explanation_markdown
 from bench.gate.report.sentences import FAILING, legend, ordered, provenance_lines, verdict_line
 
 # Of the JSON: raised when a field is renamed or means something else; not when one is added.
@@ -140,6 +141,7 @@ def _markdown(comparison: Comparison, num_rows: int) -> str:
         f"<details><summary>{summary}</summary>\n\n{_markdown_table(others)}\n\n</details>"
         if others
         else "",
+        "" if comparison.explanation is None else explanation_markdown(comparison.explanation),
         f"{num_more(left_out, 'row')}: in the file of json=, and in the output of the command"
         if left_out
         else "",

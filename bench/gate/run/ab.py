@@ -10,12 +10,14 @@ from typing import Any
 from bench.cli.terminal import say, wide_console
 from bench.config.gate import RUNS_PER_ROUND, AbConfig
 from bench.core.stats.looks import level_at
+from bench.gate.explanation import Explanation
 from bench.gate.matching.compare import compare
 from bench.gate.model import Comparison, Exit, GateRun
 from bench.gate.report.output import report, write
 from bench.gate.report.sentences import verdict_line
 from bench.gate.rule.sequential import is_open
 from bench.gate.run.command import compare_line, hydra_value
+from bench.gate.run.explain import explain
 from bench.gate.run.trial import BenchmarkInput, Revision, Trial, TrialLine, trial_command
 from bench.gate.settings import (
     CONFIG,
@@ -96,10 +98,18 @@ class SequentialTest:
         self._trial = trial
         self._levels: dict[int, float] = {}  # of each look, by its runs per side
         self._comparison: Comparison | None = None
+        self._explanation: Explanation | None = None
         self._cut_short = False
         self._none_comparable = False
 
     def run(self, interleaved: Interleaved, line: TrialLine) -> None:
+        """Make rounds until there is an answer, and explain a regression if that is wanted."""
+        self._look_until_clear(interleaved, line)
+        found = self._comparison is not None and self._comparison.exit_code == Exit.REGRESSION
+        if found and self._config.explain:
+            self._explanation = explain(interleaved, self._trial.root, (BASE, HEAD))
+
+    def _look_until_clear(self, interleaved: Interleaved, line: TrialLine) -> None:
         """Make rounds, and stop at the first look after which more of them would change nothing."""
         # Known only now: a revision may have no server.
         runs_per_server = interleaved.runs_per_server
@@ -131,7 +141,7 @@ class SequentialTest:
         remarks = [*self._comparison.remarks, *self._trial.remarks, *self._remarks()]
         # How many more are needed was computed for the level of this look; later ones have others.
         rows = [replace(row, more_runs=None) for row in self._comparison.rows]
-        return replace(self._comparison, rows=rows, remarks=remarks)
+        return replace(self._comparison, rows=rows, remarks=remarks, explanation=self._explanation)
 
     def _is_over_budget(self, interleaved: Interleaved) -> bool:
         """Whether no further round may start; the first one always does."""

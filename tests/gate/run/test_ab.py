@@ -370,6 +370,40 @@ def test_a_run_of_a_server_that_fails_is_reported_as_that_of_a_command(
 # What goes wrong
 
 
+def test_a_regression_is_explained_by_one_more_run_of_each_side(
+    repository: MadeRepository, compared: Compared
+) -> None:
+    repository.commit("slow", times_s=SLOW_S)
+    answer = compared(base="good", min_runs=4, max_runs=8, explain=True, json="perf.json")
+    assert answer.code == 1
+    # Half of 1 s and of 1.15 s; the other half is outside of operators.
+    assert answer.out.count("500 -> 575") == 2
+    assert "outside of operators" in answer.out
+    calls = [Path(call["results"]) for call in repository.calls()][-2:]
+    assert [path.parts[-2:] for path in calls] == [("traced", "base"), ("traced", "head")]
+    told = json.loads((repository.folder / "perf.json").read_text())["explanation"]
+    assert told["operators"][0]["candidate_calls"] == 7
+    assert told["reason"] == ""
+
+
+def test_without_a_regression_nothing_is_traced(
+    repository: MadeRepository, compared: Compared
+) -> None:
+    repository.commit("same", times_s=TIMES_S)
+    answer = compared(base="good", min_runs=6, max_runs=6, explain=True)
+    assert answer.code == 0
+    assert not any("traced" in call["results"] for call in repository.calls())
+
+
+def test_a_side_that_fails_while_it_is_traced_leaves_the_verdict(
+    repository: MadeRepository, compared: Compared
+) -> None:
+    repository.commit("slow", times_s=SLOW_S)
+    answer = compared("untraceable", base="good", min_runs=4, max_runs=8, explain=True)
+    assert answer.code == 1
+    assert "base was not traced: base, good (" in answer.out
+
+
 def test_a_revision_that_fails_ends_with_5_and_nothing_is_measured_after_it(
     repository: MadeRepository, compared: Compared
 ) -> None:
