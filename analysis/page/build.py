@@ -21,6 +21,7 @@ from pandas import DataFrame
 from analysis.figures.prepare import are_comparable
 from analysis.load.values import column
 from analysis.page.charts import MOST_GROUPS, chart_groups
+from analysis.page.decide import decisions
 from analysis.page.details import MOST_DETAILED, detailed_runs, details
 from analysis.page.findings import Part, finding_words, read_words
 from analysis.page.rows import page_rows, plain
@@ -102,6 +103,7 @@ def prepare_page(runs: DataFrame, summary: DataFrame, make: Make = at_once) -> P
         "runs": rows,
         "groups": part("charts", lambda: chart_groups(rows), no_dicts),
         "details": part("runs in detail", lambda: details(shown), no_details),
+        "decide": part("decisions", lambda: decisions(runs), no_dicts),
     }
     variables = {
         "provenance": part("provenance", lambda: _provenance(runs), no_dicts),
@@ -171,7 +173,7 @@ def _assets() -> dict[str, Markup]:
         "libraries": _json({"vega": _vega(), "datatables": _bundle("dt_bundle.js")}),
         "style": _style(_page_file("page.css")),
         "table_style": _style(_bundle("dt_bundle.css")),
-        "script": Markup(_page_file("page.js")),
+        "script": Markup(_page_file("decide.js") + _page_file("page.js")),
     }
 
 

@@ -1,7 +1,7 @@
-"""Findings in sentences: which configuration is cheapest, how certain that is, and what it loses.
+"""Findings: which configuration is cheapest in what, how certain that is, and what it gives up.
 
-Every number has its n and its bounds. The sentence says so if a difference is not significant, or
-if joules were obtained in different ways.
+Every number has its n and its bounds. A finding says so if a difference is not significant, or if
+joules were obtained in different ways.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.figures.prepare import are_comparable
@@ -28,11 +27,35 @@ _MOST_TARGETS = 4  # combinations of target and host that are described, the lar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A row of the summary: the best configuration in one respect.
+
+    Attributes:
+        objective: What it is cheapest in, with how joules were obtained.
+        best: The configuration; empty if none can be named.
+        value: Its median with its bounds, in a unit.
+        hits: How many of its runs reached the target.
+        second: The next one, with its median.
+        verdict: Whether it is better than all others, by which test, or why that is not known.
+        gives_up: What it loses in other respects.
+    """
+
+    objective: str
+    best: str = ""
+    value: str = ""
+    hits: str = ""
+    second: str = ""
+    verdict: str
+    gives_up: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A heading and its sentences."""
+    """A heading with sentences, and findings as a table."""
 
     heading: str
-    sentences: tuple[str, ...]
+    sentences: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +122,7 @@ def _training_parts(trained: DataFrame, summary: DataFrame) -> list[Part]:
         title = group["peer_group"].iloc[0]
         # Groups that differ in their data, for example, have the same heading otherwise.
         more = f": {title}" if headings.count(heading) > 1 and title else ""
-        parts.append(Part(heading=heading + more, sentences=tuple(_target_words(group, summary))))
+        parts.append(_target_part(heading + more, group, summary))
     if len(groups) > _MOST_TARGETS:
         rest = sum(len(group) for group in groups[_MOST_TARGETS:])
         num = len(groups) - _MOST_TARGETS
@@ -192,17 +215,24 @@ def _label_words(runs: DataFrame) -> Iterator[str]:
         )
 
 
-def _target_words(group: DataFrame, summary: DataFrame) -> Iterator[str]:
-    """Sentences about the runs of one target on one host, which may be compared."""
+def _target_part(heading: str, group: DataFrame, summary: DataFrame) -> Part:
+    """What was found about one target on one host, whose runs may be compared."""
     if not reached(group).any():
-        yield f"None of {_count(len(group), 'run')} reached it, so none is the cheapest."
-        return
+        words = f"None of {_count(len(group), 'run')} reached it, so none is the cheapest."
+        return Part(heading=heading, sentences=(words,))
     incomparable = sorted(set(group.loc[~are_comparable(group), "configuration"]))
     # A disturbed run is usually slower, so ranking it would favour the others.
     group = group[~group["configuration"].isin(incomparable)]
-    if incomparable:
-        yield f"Not ranked, since some of their runs are incomparable: {', '.join(incomparable)}."
+    words = f"Not ranked, since some of their runs are incomparable: {', '.join(incomparable)}."
     quantities = summary.merge(group[list(KEYS)].drop_duplicates(), on=list(KEYS))
+    return Part(
+        heading=heading,
+        sentences=(words,) if incomparable else (),
+        findings=tuple(_findings(group, quantities)),
+    )
+
+
+def _findings(group: DataFrame, quantities: DataFrame) -> Iterator[Finding]:
     for cost in _COSTS:
         rows = quantities[quantities["metric"] == cost.metric.name]
         # Joules of each label and set of parts have a winner of their own.
@@ -211,58 +241,56 @@ def _target_words(group: DataFrame, summary: DataFrame) -> Iterator[str]:
             yield from _cheapest(group, part, cost, str(label))
 
 
-def _cheapest(group: DataFrame, rows: DataFrame, cost: _Cost, label: str) -> Iterator[str]:
+def _cheapest(group: DataFrame, rows: DataFrame, cost: _Cost, label: str) -> Iterator[Finding]:
     """The best configuration in one cost, how certain that is, and what it loses in the others."""
     # The value is missing if half of the runs or more missed the target.
     known = rows.dropna(subset=["value"]).sort_values("value", kind="stable")
-    kind = f", {label}" if label else ""
+    objective = f"{cost.words}, {label}" if label else cost.words
     if known.empty:
         if rows["num"].sum():
-            yield f"In {cost.words}{kind}: no configuration hit with more than half of its runs."
+            verdict = "no configuration hit with more than half of its runs"
+            yield Finding(objective=objective, verdict=verdict)
         return
     best = known.iloc[0]
     runs = group[group["configuration"] == best["configuration"]]
-    yield (
-        f"Cheapest in {cost.words}: {best['configuration']}, "
-        f"{estimate_text(as_estimate(best))} {cost.metric.unit}{kind} (median{_bounds(best)}, n = "
-        f"{best['num']}, {_hits(runs)} hit). {_against_others(known, rows, cost, label)}"
-    )
     # A winner in time that costs twice the energy is only half of the finding.
     others = [(each.words, each.quantity) for each in _COSTS if each != cost]
-    worse = list(losses(group, str(best["configuration"]), others))
-    if worse:
-        yield f"In other respects: {'; '.join(worse)}."
-
-
-def _bounds(row: Series) -> str:
-    if pd.isna(row["low"]):
-        return ""
-    return " with 95% interval" if row["kind"] == "interval" else " with the range of its runs"
-
-
-def _hits(runs: DataFrame) -> str:
-    return f"{int(reached(runs).sum())} of {len(runs)}"
-
-
-def _against_others(known: DataFrame, rows: DataFrame, cost: _Cost, label: str) -> str:
-    if len(rows) == 1:
-        return "There is no other configuration to compare with."
-    if len(known) == 1:
-        return "Of each other configuration, half of the runs or more missed."
-    second = known.iloc[1]
-    words = (
-        f"Second: {second['configuration']}, {estimate_text(as_estimate(second))} "
-        f"{cost.metric.unit} (n = {second['num']})"
+    yield Finding(
+        objective=objective,
+        best=str(best["configuration"]),
+        value=_value(best, cost),
+        hits=f"{int(reached(runs).sum())} of {len(runs)}",
+        second=_second(known, cost),
+        verdict=_verdict(known, rows, label),
+        gives_up="; ".join(losses(group, str(best["configuration"]), others)),
     )
+
+
+def _value(row: Series, cost: _Cost) -> str:
+    return f"{estimate_text(as_estimate(row))} {cost.metric.unit}"
+
+
+def _second(known: DataFrame, cost: _Cost) -> str:
+    if len(known) == 1:
+        return ""
+    second = known.iloc[1]
+    return f"{second['configuration']}, {_value(second, cost)} (n = {second['num']})"
+
+
+def _verdict(known: DataFrame, rows: DataFrame, label: str) -> str:
+    """Whether the leader is better than every other one."""
+    if len(rows) == 1:
+        return "nothing to compare with"
+    if len(known) == 1:
+        return "of each other one, half of the runs or more missed"
     if is_modelled(label):
-        return f"{words}; not tested, since joules that nothing measured cannot rank them."
+        return "not tested: joules that nothing measured cannot rank"
     # Only the leader of a column has one.
     p_values = rows["p_best_holm"].dropna()
     if p_values.empty:
-        return f"{words}; not tested, since there are too few comparable runs."
-    p_text = f"rank test against every other one, p = {p_values.iloc[0]:.2g} over all columns"
-    verdict = "is significant" if p_values.iloc[0] < ALPHA else "is not significant"
-    return f"{words}; the advantage over all others {verdict} ({p_text})."
+        return "not tested: too few comparable runs"
+    verdict = "significant" if p_values.iloc[0] < ALPHA else "not significant"
+    return f"{verdict}, p = {p_values.iloc[0]:.2g}"
 
 
 def _count(num: int, word: str) -> str:

@@ -2,7 +2,15 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = new Map(data.runs.map((run) => [run.run_id, run]));
 const element = (id) => document.getElementById(id);
-const quiet = { actions: false, renderer: "canvas" };
+// Charts are drawn on a canvas, which knows no style sheet: they get the page's colours here.
+const isDark = matchMedia("(prefers-color-scheme: dark)");
+function quiet() {
+  const style = getComputedStyle(document.documentElement);
+  const [ink, soft, line] = ["--ink", "--soft", "--line"].map((name) => style.getPropertyValue(name).trim());
+  const axis = { labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft };
+  const config = { background: "transparent", axis, legend: { labelColor: soft, titleColor: ink, symbolBaseFillColor: soft, symbolBaseStrokeColor: soft }, title: { color: ink }, view: { stroke: line }, text: { color: ink } };
+  return { actions: false, renderer: "canvas", config };
+}
 
 function addElement(tag, text, parent) {
   const node = document.createElement(tag);
@@ -17,6 +25,8 @@ function number(value) {
   const size = Math.abs(value);
   return size !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(2) : String(+value.toPrecision(4));
 }
+
+startDecide(data.decide, element, addElement);
 
 // The libraries are in the page as well, so it needs no network.
 const libraries = JSON.parse(element("libraries").textContent);
@@ -39,7 +49,7 @@ async function drawGroup(group) {
     const box = addElement("div", "", figure);
     box.id = `chart-${place}`;
     box.className = "chart";
-    const { view } = await window.vegaEmbed(box, { ...spec, datasets }, quiet);
+    const { view } = await window.vegaEmbed(box, { ...spec, datasets }, quiet());
     box.vegaView = view;
     view.addEventListener("click", (event, item) => item?.datum?.run_id && show(item.datum.run_id));
   });
@@ -53,6 +63,7 @@ data.groups.forEach(({ title, num }, place) => {
 });
 chooser?.addEventListener("change", () => drawGroup(data.groups[Number(chooser.value)]));
 const drawn = drawGroup(data.groups[0]);
+isDark.addEventListener("change", () => drawGroup(data.groups[Number(chooser?.value ?? 0)]));
 
 // The panel of the run that was clicked.
 function lines(x, y, series, title) {
@@ -76,7 +87,7 @@ async function draw(id, charts) {
   for (const chart of charts) {
     const box = document.createElement("div");
     place.append(box);
-    await window.vegaEmbed(box, chart, quiet);
+    await window.vegaEmbed(box, chart, quiet());
   }
 }
 

@@ -204,9 +204,9 @@ def test_a_click_shows_the_curve_of_the_target(runs: DataFrame) -> None:
 
 def test_findings_compare_the_quality_of_the_target(runs: DataFrame, summary: DataFrame) -> None:
     words = [read_words(runs, runs.iloc[:0]), *finding_words(runs, summary)]
-    parts = {part.heading: part.sentences for part in words}
+    parts = {part.heading: part.findings for part in words}
     assert any(heading.startswith("perplexity ≤ 10.75") for heading in parts)
-    assert sum("Cheapest in time" in text for texts in parts.values() for text in texts) == 4
+    assert sum(row.objective == "time" for rows in parts.values() for row in rows) == 4
 
 
 # No run here was deployed, or kept what these need.

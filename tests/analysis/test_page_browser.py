@@ -355,3 +355,127 @@ def column_heads(driver: Any) -> list[str]:
         ".map((head) => head.textContent.trim())"
     )
     return heads
+
+
+# The form to decide by. Two choices and what follows by hand: A costs 10 J to train and 2 mJ for
+# each prediction, B 110 J and 1 mJ. B pays off after (110 - 10) / 0.001 = 100,000 predictions.
+CHOICES = """
+const choice = (name, training, each, latency, quality, label = 'counter', unfit = '') => ({
+  name, num: 6, unfit, quality, size_bytes: [1000, 1000, 1000],
+  latency_p50_ms: latency, latency_p90_ms: latency, latency_p99_ms: latency,
+  training: { energy_j: training, time_s: training, cost_usd: [null, null, null] },
+  each: { energy_j: each, time_s: each, cost_usd: [null, null, null] },
+  labels: { energy_j: label, time_s: '', cost_usd: '' },
+});
+const choices = [
+  choice('A', [10, 9, 11], [0.002, 0.0019, 0.0021], [1, 0.9, 1.1], [0.90, 0.88, 0.92]),
+  choice('B', [110, 109, 111], [0.001, 0.0009, 0.0011], [5, 4, 6], [0.95, 0.94, 0.96]),
+  choice('C', [1, 1, 1], [0.001, 0.001, 0.001], [1, 1, 1], [0.99, 0.99, 0.99], 'modelled'),
+];
+const none = { quality: null, latency_ms: null, size_bytes: null, each: null };
+const wants = (predictions, limits) => ({
+  cost: 'energy_j', predictions, percentile: 'p99', better: 'max', limits: { ...none, ...limits },
+});
+"""
+
+
+def decided(browser: Any, expression: str) -> Any:
+    """What an expression of `choices` and `wants` gives on the page."""
+    return browser.execute_script(
+        f"{CHOICES}; const {{ decide, breakEven, withPrefix }} = window.opbench;"
+        f"return {expression};"
+    )
+
+
+def test_the_cheapest_within_the_limits_depends_on_the_number_of_predictions(opened: Any) -> None:
+    first = (
+        "decide(choices, wants({}, {{}})).ranked"
+        ".map(({{ choice, total }}) => [choice.name, total[0]])"
+    )
+    assert decided(opened, first.format(1000)) == [["A", 12], ["B", 111]]
+    assert decided(opened, first.format(200_000)) == [["B", 310], ["A", 410]]
+    assert decided(opened, "breakEven(choices[0], choices[1], 'energy_j')") == pytest.approx(1e5)
+    assert decided(opened, "breakEven(choices[1], choices[0], 'energy_j')") is None
+
+
+def test_joules_of_another_kind_are_not_ranked(opened: Any) -> None:
+    left = decided(
+        opened, "decide(choices, wants(10, {})).left.map((e) => [e.choice.name, ...e.reasons])"
+    )
+    assert left == [["C", "energy obtained otherwise: modelled"]]
+
+
+def test_runs_that_are_not_comparable_count_only_if_that_is_wanted(opened: Any) -> None:
+    names = (
+        "decide(choices.map((one) => ({{ ...one, unfit: '2 of 6 runs not comparable' }})),"
+        " {{ ...wants(10, {{}}), unfit: {} }}).ranked.map((one) => one.choice.name)"
+    )
+    assert decided(opened, names.format("true")) == ["A", "B"]
+    assert decided(opened, names.format("false")) == []
+
+
+def test_a_limit_excludes_and_has_a_price(opened: Any) -> None:
+    told = decided(opened, "decide(choices, wants(1000, { quality: 0.93 }))")
+    assert [each["choice"]["name"] for each in told["ranked"]] == ["B"]
+    (price,) = told["prices"]
+    # 111 J instead of 12 J.
+    assert (price["limit"], price["choice"]["name"], price["saved"]) == ("quality", "A", 99)
+    (reason,) = (each["reasons"] for each in told["left"] if each["choice"]["name"] == "A")
+    assert reason == ["quality 0.9, under 0.93"]
+    # 0.91 lies within the interval of A, which breaks it by its median.
+    told = decided(opened, "decide(choices, wants(1000, { latency_ms: 5.5 }))")
+    assert [(each["choice"]["name"], each["near"]) for each in told["ranked"]] == [
+        ("A", False),
+        ("B", True),
+    ]
+
+
+def test_totals_whose_bounds_overlap_cannot_be_told_apart(opened: Any) -> None:
+    apart = "decide(choices, wants({}, {{}})).ranked.map(({{ apart }}) => apart)"
+    assert decided(opened, apart.format(1000)) == [None, True]
+    # At the break-even both cost 210 J: [199, 221] and [199, 221].
+    assert decided(opened, apart.format(100_000)) == [None, False]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        ("5e-5", "s", "50 µs"),
+        ("0.003", "J", "3 mJ"),
+        ("0.99999", "s", "1 s"),
+        ("1234567", "B", "1.23 MB"),
+        ("null", "s", "unknown"),
+        ("0.95", "", "0.95"),
+        ("0", "J", "0 J"),
+        ("0.0000133", "USD", "1.33e-5 USD"),
+    ],
+)
+def test_numbers_have_prefixes(opened: Any, value: str, unit: str, text: str) -> None:
+    assert decided(opened, f"withPrefix({value}, '{unit}')") == text
+
+
+def test_a_decision_is_in_the_address_and_comes_back_from_it(browser: Any, page: Path) -> None:
+    browser.get(f"{page.as_uri()}#decide?cost=time_s&n=5000&quality=0.5")
+    wait_for(browser, "return document.body.dataset.ready === 'true'")
+    form = "document.querySelector('#decide-form [name={}]')"
+    assert browser.execute_script(f"return {form.format('predictions')}.value") == "5000"
+    assert browser.execute_script(f"return {form.format('quality')}.value") == "0.5"
+    assert browser.execute_script("return document.querySelector('.verdict').textContent")
+    box = browser.find_element("css selector", "#decide-form [name=predictions]")
+    box.clear()
+    box.send_keys("70")  # with the keyboard
+    assert "n=70" in browser.execute_script("return location.hash")
+    verdict = browser.execute_script("return document.querySelector('.verdict').textContent")
+    assert "70 predictions" in verdict
+
+
+def test_limits_that_nothing_meets_are_said_so_with_what_would_help(
+    browser: Any, page: Path
+) -> None:
+    browser.get(f"{page.as_uri()}?again#decide?cost=time_s&n=1&quality=2")
+    wait_for(browser, "return document.body.dataset.ready === 'true'")
+    text = browser.execute_script("return document.getElementById('decide-answer').textContent")
+    assert "No configuration is within all limits." in text
+    assert "Without the limit on accuracy: " in text
+    browser.get(page.as_uri())
+    wait_for(browser, "return document.body.dataset.ready === 'true'")
