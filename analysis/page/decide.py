@@ -6,7 +6,6 @@ the bounds of bench.core.stats.intervals.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from analysis.figures.quantities import direction
 from analysis.load.values import column, numbers
 from analysis.page.rows import ALL, plain
 from analysis.stats.accuracy import is_share, least_num, num_samples, with_sampling_error
-from analysis.stats.lifecycle import lives
+from analysis.stats.lifecycle import cost_labels, lives
 from analysis.stats.outcomes import TO_TARGET, reached, refused
 from analysis.stats.qualities import main_qualities, main_values
 from analysis.stats.repeats import KEYS, counted_with_keys, with_keys
@@ -33,6 +32,7 @@ LIMITS = {
     "latency_p99_ms": "serving.latency_p99_ms",
     "size_bytes": "model.size_bytes",
 }
+_GROUP = ["command", "host", "peer_group"]
 _MOST_GROUPS = 30
 
 
@@ -55,10 +55,10 @@ def decisions(runs: DataFrame) -> list[dict[str, Any]]:
     counted = counted[counted["command"].isin(["train", "serve"])]
     if counted.empty:
         return []
-    numbers_of_runs = _numbers(counted)
+    numbers_of_runs, left_out = _numbers(counted), _refused(runs)
     groups = []
-    for key, rows in counted.groupby(["command", "host", "peer_group"], sort=True):
-        group = _group(rows, numbers_of_runs.loc[rows.index], _refused(runs, key))
+    for key, rows in counted.groupby(_GROUP, sort=True):
+        group = _group(rows, numbers_of_runs.loc[rows.index], left_out.get(key, []))
         groups.append({"title": _title(counted, key), **group})
     groups.sort(key=lambda group: -len(group["choices"]))
     return [group for group in groups if group["choices"]][:_MOST_GROUPS]
@@ -81,30 +81,18 @@ def _numbers(runs: DataFrame) -> DataFrame:
     table["quality"] = main_values(runs)
     served = runs["command"].eq("serve")
     missed = runs["target.metric"].notna() & ~reached(runs)
+    joules = column(runs, "energy_label").astype(object)
     for cost in COSTS:
         life = lives(runs, cost)
         training = numbers(runs, TO_TARGET[cost]).mask(missed, np.inf)
         table[f"training_{cost}"] = life["training"].where(served, training)
-        table[f"each_{cost}"] = life["per_prediction"].where(served, _probed(runs, cost))
-        labels = life["training_label"].where(served, _labels(runs, cost))
+        each = life["per_prediction"]
+        if cost == "time_s":  # the probe of a training answers in batches
+            each = each.where(served, 1 / numbers(runs, "serving.throughput_per_s"))
+        table[f"each_{cost}"] = each
+        labels = life["training_label"].where(served, cost_labels(runs, joules, cost))
         table[f"label_{cost}"] = _joined(labels, life["serving_label"])
     return table
-
-
-def _probed(runs: DataFrame, cost: Quantity) -> Series:
-    """The cost of a prediction by the probe of a training, in batches for its time."""
-    if cost == "time_s":
-        return 1 / numbers(runs, "serving.throughput_per_s")
-    if cost == "energy_j":
-        return numbers(runs, "serving.energy_per_prediction_j")
-    return numbers(runs, "serving.cost_per_million_usd") / 1e6
-
-
-def _labels(runs: DataFrame, cost: Quantity) -> Series:
-    names = {"energy_j": "energy_label", "cost_usd": "cost_basis"}
-    if cost not in names:
-        return Series("", index=runs.index, dtype=object)
-    return column(runs, names[cost]).astype(object).fillna("")
 
 
 def _joined(first: Series, second: Series) -> Series:
@@ -172,16 +160,12 @@ def _estimate(
     return [plain(each) for each in (estimate.value, estimate.low, estimate.high)]
 
 
-def _refused(runs: DataFrame, key: tuple[Any, ...]) -> list[dict[str, str]]:
-    """Combinations of the group that do not exist, with the reason."""
-    return [
-        {"name": str(row["configuration"]), "reason": f"refused: {row['error.message']}"}
-        for row in _refused_rows(runs)
-        if tuple(row[name] for name in ("command", "host", "peer_group")) == key
-    ]
-
-
-def _refused_rows(runs: DataFrame) -> Iterator[dict[Any, Any]]:
-    rows = with_keys(runs)[refused(runs)]
-    names = [*KEYS, "error.message"]
-    yield from rows[names].drop_duplicates(list(KEYS)).to_dict("records")
+def _refused(runs: DataFrame) -> dict[tuple[Any, ...], list[dict[str, str]]]:
+    """Combinations that do not exist, with the reason, by command, host and group of peers."""
+    rows = with_keys(runs)[refused(runs)].drop_duplicates(list(KEYS))
+    found: dict[tuple[Any, ...], list[dict[str, str]]] = {}
+    for row in rows[[*KEYS, "error.message"]].to_dict("records"):
+        reason = f"refused: {row['error.message']}"
+        key = tuple(row[name] for name in _GROUP)
+        found.setdefault(key, []).append({"name": str(row["configuration"]), "reason": reason})
+    return found

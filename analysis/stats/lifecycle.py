@@ -66,8 +66,8 @@ def lives(runs: DataFrame, quantity: Quantity) -> DataFrame:
         {
             "training": training,
             "per_prediction": per_prediction,
-            "training_label": _labels(trained, joules, quantity),
-            "serving_label": _labels(runs, served_joules, quantity),
+            "training_label": cost_labels(trained, joules, quantity),
+            "serving_label": cost_labels(runs, served_joules, quantity),
             "rate_per_s": fixed_rates(runs),
             "reason": _reasons(runs, trained, training, per_prediction, quantity),
         }
@@ -92,7 +92,7 @@ def _per_prediction(runs: DataFrame, quantity: Quantity) -> Series:
     return mean_s.where(~is_server, 1 / numbers(runs, "serving.max_rate_per_s"))
 
 
-def _labels(runs: DataFrame, joules: Series, quantity: Quantity) -> Series:
+def cost_labels(runs: DataFrame, joules: Series, quantity: Quantity) -> Series:
     """How joules were obtained; for money, what it pays for, and how its joules were obtained."""
     if quantity == "time_s":
         return Series("", index=runs.index, dtype=object)

@@ -126,8 +126,8 @@ def compare_phases(
                 name=name,
                 base_s=float(np.median(base[name])),
                 candidate_s=float(np.median(candidate[name])),
-                base_j=_median(base_j.get(name, ())),
-                candidate_j=_median(candidate_j.get(name, ())),
+                base_j=median_or_none(base_j.get(name, ())),
+                candidate_j=median_or_none(candidate_j.get(name, ())),
             )
             for name in base
             if name in candidate and base[name] and candidate[name]
@@ -135,7 +135,8 @@ def compare_phases(
     )
 
 
-def _median(values: Sequence[float]) -> float | None:
+def median_or_none(values: Sequence[float]) -> float | None:
+    """The median; None of no values."""
     return float(np.median(values)) if values else None
 
 

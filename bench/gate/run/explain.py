@@ -10,7 +10,12 @@ from bench.core.operators import VARIABLE, OperatorTrace, read_traces
 from bench.core.records.phases import Phases
 from bench.core.records.run import RunRecord
 from bench.core.store import read_record
-from bench.gate.explanation import Explanation, compare_operators, compare_phases
+from bench.gate.explanation import (
+    Explanation,
+    compare_operators,
+    compare_phases,
+    median_or_none,
+)
 from bench.launch.interleave import Interleaved, RunFailed
 
 _LAUNCH, _TOTAL = "launch_s", "wall_time_s"  # not phases of the run
@@ -81,4 +86,4 @@ def _add(amounts: _Amounts, name: str, amount: float | None) -> None:
 def _energies_j(records: list[list[RunRecord]]) -> list[float | None]:
     """The median joules of a run of each side; None where they are not known."""
     known = [[r.energy_total_j for r in side if r.energy_total_j is not None] for side in records]
-    return [sorted(side)[len(side) // 2] if side else None for side in known]
+    return [median_or_none(side) for side in known]
