@@ -14,6 +14,7 @@ from bench.core.price import known_basis
 from bench.core.records.maintenance import Maintenance
 from bench.core.records.run import RunRecord
 from bench.core.regret import deployment_of, paying_prices_usd, regrets
+from bench.core.scales import COUNT, ENERGY, MONEY, PERCENT, PLAIN, TIME, quantity
 from bench.runs.table.columns import Column, fit_table, legend, number_column
 from bench.runs.table.fields import field_column, field_medians, joules_column, joules_of
 from bench.runs.table.groups import (
@@ -27,16 +28,7 @@ from bench.runs.table.groups import (
     name_columns,
     outcome_column,
 )
-from bench.runs.table.medians import (
-    COUNT,
-    ENERGY,
-    MONEY,
-    PERCENT,
-    PLAIN,
-    TIME,
-    median_of,
-    quantity,
-)
+from bench.runs.table.medians import median_of
 from bench.runs.table.nodes import node_columns, node_notes
 from bench.runs.table.selection import rank_of, select_rows
 

@@ -9,6 +9,7 @@ from bench.core.metrics import METRICS, better
 from bench.core.price import cost_basis
 from bench.core.records.run import RunRecord
 from bench.core.records.skew import Skew
+from bench.core.scales import BYTES, PLAIN, RATE, TIME, Scale, digits, quantity
 from bench.runs.table.columns import Column, number_column, shared_text, spread_column
 from bench.runs.table.fields import (
     field_column,
@@ -23,19 +24,7 @@ from bench.runs.table.fields import (
     quality_column,
 )
 from bench.runs.table.groups import Group
-from bench.runs.table.medians import (
-    BYTES,
-    PLAIN,
-    RATE,
-    TIME,
-    Median,
-    Scale,
-    digits,
-    median_with_worst,
-    quantity,
-    spread_text,
-    value_text,
-)
+from bench.runs.table.medians import Median, median_with_worst, spread_text, value_text
 from bench.runs.table.selection import Rank, rank_of
 
 _RATE, _SIZE = "serving.throughput_per_s", "model.size_bytes"

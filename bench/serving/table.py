@@ -12,6 +12,7 @@ from bench.core.printable import printable
 from bench.core.qualities import QUALITIES
 from bench.core.records.run import RunRecord
 from bench.core.records.serving import WHOLE_STAGE, Serving
+from bench.core.scales import TIME, digits, unit_of
 from bench.runs.table.columns import FittedTable, fit_table, legend, number_column, prose
 from bench.runs.table.groups import (
     INVALID,
@@ -25,7 +26,7 @@ from bench.runs.table.groups import (
     name_columns,
     outcome_column,
 )
-from bench.runs.table.medians import TIME, Median, digits, median_of, unit_of
+from bench.runs.table.medians import Median, median_of
 from bench.runs.table.nodes import node_columns, node_notes
 from bench.runs.table.selection import select_rows
 from bench.serving.columns import headline_rank, headline_text, serve_columns

@@ -16,6 +16,7 @@ from bench.core.printable import printable
 from bench.core.quality_rows import TEST
 from bench.core.records.run import RunRecord
 from bench.core.records.target import TargetResult
+from bench.core.scales import ABSENT, BYTES, COUNT, ENERGY, PERCENT, RATE, TIME, Unit, quantity
 from bench.runs.table.columns import (
     Column,
     fit_table,
@@ -46,19 +47,7 @@ from bench.runs.table.groups import (
     name_columns,
     outcome_column,
 )
-from bench.runs.table.medians import (
-    ABSENT,
-    BYTES,
-    COUNT,
-    ENERGY,
-    PERCENT,
-    RATE,
-    TIME,
-    Unit,
-    quality_text,
-    quantity,
-    unit_for,
-)
+from bench.runs.table.medians import quality_text, unit_for
 from bench.runs.table.nodes import node_columns, node_notes
 from bench.runs.table.selection import rank_of, select_rows
 

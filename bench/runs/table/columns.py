@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.terminal import in_ascii, plain_text
-from bench.runs.table.medians import Median, Scale, Unit, spread_text, unit_for, value_text
+from bench.core.scales import Scale, Unit
+from bench.runs.table.medians import Median, spread_text, unit_for, value_text
 
 _GAP = 2  # characters between two columns
 _PROSE_WIDTH = 100  # characters; a pipe takes lines of any length, but a reader does not

@@ -13,18 +13,10 @@ from bench.core.metrics import METRICS, metric_at
 from bench.core.printable import printable
 from bench.core.quality_rows import is_quality
 from bench.core.records.run import RunRecord
+from bench.core.scales import ENERGY, TIME, Scale
 from bench.runs.table.columns import Column, number_column, shared_text, shortened
 from bench.runs.table.groups import Group
-from bench.runs.table.medians import (
-    ENERGY,
-    TIME,
-    Median,
-    Scale,
-    median_cost,
-    median_of,
-    unit_for,
-    value_text,
-)
+from bench.runs.table.medians import Median, median_cost, median_of, unit_for, value_text
 
 _MS = "_ms"
 _LONGEST_WORD = 16  # characters of a heading; a user's own metric may have any name

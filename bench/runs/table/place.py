@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.core.scales import Scale, Unit, quantity
 from bench.core.stats.expected_cost import expected_cost
 from bench.core.stats.intervals import MIN_RUNS, Estimate
-from bench.runs.table.medians import Scale, Unit, quantity
 from bench.search.candidate import Candidate
 
 

@@ -14,9 +14,9 @@ from rich.text import Text
 from bench.cli.adaptive import Ending, Step
 from bench.cli.overrides import key_of, of_swept_keys
 from bench.core.metrics import METRICS
+from bench.core.scales import ENERGY, MONEY, TIME, Scale, quantity, unit_of
 from bench.runs.table.columns import Column, fit_table, legend, prose
 from bench.runs.table.history import write_search
-from bench.runs.table.medians import ENERGY, MONEY, TIME, Scale, quantity, unit_of
 from bench.runs.table.place import Place, bounds_note, bounds_text, place_as_json, place_of
 from bench.search.candidate import Candidate
 from bench.search.grid_price import GridPrice, grid_price

@@ -11,11 +11,11 @@ from rich.console import Console, RenderableType
 from bench.cli.adaptive import Step
 from bench.cli.overrides import of_swept_keys
 from bench.core.metrics import metric_at
+from bench.core.scales import ABSENT, digits
 from bench.core.stats.intervals import Estimate
 from bench.runs.search_results import LIMITS
 from bench.runs.table.columns import Column, fit_table, legend, prose
 from bench.runs.table.history import write_search
-from bench.runs.table.medians import ABSENT, digits
 from bench.search.repeats import Repeated, Repeats
 
 _STATISTICS = {"median": "median", "expected_cost": "ERT"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.cli.terminal import in_ascii
-from bench.runs.table.medians import (
+from bench.core.scales import (
     BYTES,
     COUNT,
     ENERGY,
@@ -15,9 +15,9 @@ from bench.runs.table.medians import (
     Scale,
     common_unit,
     digits,
-    quality_text,
     quantity,
 )
+from bench.runs.table.medians import quality_text
 
 
 @pytest.mark.parametrize(
