@@ -21,6 +21,7 @@ COMMANDS = {
     "ab": "bench.ab",
     "bisect": "bench.bisect",
     "noise": "bench.noise",
+    "doctor": "bench.doctor",
     "report": "analysis.report",
     "plot": "analysis.plot",
     "export": "analysis.export",

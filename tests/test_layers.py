@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 # Which packages each may import, itself aside: parts, then what is built on several of them, then
-# flows, then commands. Flows never import one another, but `drift` imports `training`.
+# flows, then commands. Flows never import one another, but `drift` imports `training`, and
+# `diagnosis` imports `gate`.
 _PARTS = {"core", "config", "measure", "tasks", "compression", "launch", "search"}
 _SHARED = {"cli", "runs"}
 _FLOWS = {"training", "serving", "gate"}
@@ -29,7 +30,9 @@ ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(_FLOWS, _PARTS | _SHARED),
     # Maintaining a model contains retraining it, so this flow is built on another one.
     "drift": _PARTS | _SHARED | {"training"},
-    "command": {"core"} | _SHARED | _FLOWS | {"drift"},
+    # It judges a short step as the gate does.
+    "diagnosis": _PARTS | _SHARED | {"gate"},
+    "command": {"core"} | _SHARED | _FLOWS | {"drift", "diagnosis"},
     "plugin": _PARTS | _SHARED | _FLOWS | {"drift"},
     "analysis": {"core", "config"},
     "analysis command": {"core", "config", "cli", "analysis"},
@@ -37,11 +40,11 @@ ALLOWED: dict[str, set[str]] = {
 ANALYSIS_COMMANDS = ("export", "plot", "report")
 # Third parties that only some packages may import.
 CONFINED = {
-    "torch": {"tasks", "compression", "runs", "training", "serving", "drift"},
+    "torch": {"tasks", "compression", "runs", "training", "serving", "drift", "diagnosis"},
     "pytorch_lightning": {"tasks", "compression", "runs", "training", "serving", "drift"},
     # Flows make the parts that a configuration names.
     "hydra": {
-        *("cli", "runs", "training", "serving", "drift"),
+        *("cli", "runs", "training", "serving", "drift", "diagnosis"),
         *("command", "analysis command", "plugin"),
     },
     "omegaconf": {

@@ -30,10 +30,10 @@ from bench.cli.conf_files import (
 )
 from bench.cli.start import USAGE_ERROR, print_page
 from bench.core.files import config_dir
+from bench.core.host import PROJECT
 
 _HELP = ("--help", "-h")
 _VERSION = "--version"
-_NAME = "operational-metrics-bench"
 _NARROWEST, _WIDEST = 40, 110  # columns; longer lines are hard to read
 # Groups of Hydra's own, with the option that conf/hydra/default.yaml chooses.
 _OF_SWEEPS: Mapping[str, str | None] = {"hydra/sweeper": "checked", "hydra/launcher": None}
@@ -98,7 +98,7 @@ def print_help(
     arguments = list(takewhile(lambda argument: argument != "--", sys.argv[1:]))
     lists = lists or {}
     if _VERSION in arguments:
-        return print_page(f"{_NAME} {_version()}")
+        return print_page(f"{PROJECT} {_version()}")
     wanted = {*_HELP, *(f"{key}=help" for key in lists)}
     if not wanted & set(arguments):
         return None
@@ -185,7 +185,7 @@ def _version() -> str:
     folder = config_dir().parent
     project = folder / "pyproject.toml"
     if not project.is_file():
-        return version(_NAME)
+        return version(PROJECT)
     number = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
     try:
         commit = subprocess.run(

@@ -13,8 +13,9 @@ from typing import Any
 from bench.core.environment import deciding_variables
 from bench.core.scheduler import scheduler_facts
 
+PROJECT = "operational-metrics-bench"
 LIBRARIES = (
-    "operational-metrics-bench",
+    PROJECT,
     "torch",
     "torchvision",
     "pytorch-lightning",

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 import pytorch_lightning as pl
 
+from bench.tasks.image_files import read_digits
 from bench.tasks.images import ImageDataModule
 from bench.tasks.loaders import Batch
-from bench.tasks.sources import read_digits, read_files
+from bench.tasks.sources import read_files
 
 
 class DataModule(Protocol):

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from bench.tasks.feature_scale import FeatureScale
+from bench.tasks.image_files import NUM_CLASSES, LabelledImages, Pools
 from bench.tasks.loaders import Batch, BatchOrder, PreparedSplit, RawSplit
-from bench.tasks.sources import NUM_CLASSES, LabelledImages, Pools
 from bench.tasks.split_data import SplitDataModule
 
 # Images that need more than this as floats stay bytes. The rest of the memory is for a copy while

@@ -1,57 +1,26 @@
-"""Reads images: scikit-learn's digits, or the files of a torchvision data set.
-
-Each reader gives (development, test); a data module cuts its validation split out of the first.
-"""
+"""Finds or downloads the data sets that are read from files."""
 
 from __future__ import annotations
 
-import gzip
 import os
 import socket
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-from torch import Tensor
 from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
-from torchvision.datasets.mnist import read_image_file, read_label_file
-from torchvision.datasets.utils import check_integrity, extract_archive
 
 from bench.core.files import cache_folder, expand_path
+from bench.tasks.image_files import Pools, find_cifar, find_idx, read_cifar, read_idx_pools
 
 ROOT_VARIABLE = "BENCH_DATA_ROOT"
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-NUM_CLASSES = 10  # of every data set here
 _NETWORK_TIMEOUT_S = 15.0
-_DIGITS_TEST_FRAC = 0.2
-_TRAIN_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
-_TEST_FILES = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledImages:
-    """Raw images, uint8 of shape (n, c, h, w), and their classes, int64 of shape (n,)."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-
-    def __getitem__(self, index: NDArray[np.int64]) -> LabelledImages:
-        """Select samples by their indices."""
-        return LabelledImages(self.images[index], self.labels[index])
-
-
-Pools = tuple[LabelledImages, LabelledImages]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,23 +44,6 @@ class FileSet:
     read: Callable[[Path], Pools]
     packaged: Path | None = None
     package: str | None = None
-
-
-def read_digits(split_seed: int) -> Pools:
-    """Read scikit-learn's 1,797 handwritten digits of 8x8 pixels; a fifth is the test split.
-
-    Args:
-        split_seed: Decides which samples are in the test split, which is stratified by class.
-    """
-    bunch = load_digits()
-    pool = LabelledImages(bunch.images.astype(np.uint8)[:, None], bunch.target.astype(np.int64))
-    development, test = train_test_split(
-        np.arange(len(pool.labels)),
-        test_size=_DIGITS_TEST_FRAC,
-        random_state=split_seed,
-        stratify=pool.labels,
-    )
-    return pool[development], pool[test]
 
 
 def read_files(name: str, root: str | None, download: bool, key: str = "data.root") -> Pools:
@@ -131,17 +83,36 @@ def locate(files: FileSet, root: str | None, *, download: bool, key: str = "data
     """
     chosen = _chosen_root(root, key)
     cache = cache_folder()
-    places = [chosen] if root is not None else [chosen, files.packaged, cache]
-    for place in places:
-        found = files.find(place) if place is not None else None
-        if found is not None:
-            return found
+    places = [chosen] if root is not None else _usual_places(files, chosen)
+    if (there := _search(files, places)) is not None:
+        return there
     owner = key.rpartition(".")[0] or "data"  # bench.serve calls its root data_root
     reason = _download(files, chosen or cache) if download else f"{owner}.download=false"
     found = files.find(chosen or cache)
     if found is None:
         raise FileNotFoundError(_how_to_get(files, reason, key, owner))
     return found
+
+
+def find_data() -> dict[str, Path | None]:
+    """Where each data set is, in the usual places; None if it is not there.
+
+    Raises:
+        ValueError: BENCH_DATA_ROOT names no folder.
+    """
+    chosen = _chosen_root(None, ROOT_VARIABLE)
+    return {
+        name: _search(files, _usual_places(files, chosen)) for name, files in _FILE_SETS.items()
+    }
+
+
+def _usual_places(files: FileSet, chosen: Path | None) -> list[Path | None]:
+    return [chosen, files.packaged, cache_folder()]
+
+
+def _search(files: FileSet, places: Sequence[Path | None]) -> Path | None:
+    found = (files.find(place) for place in places if place is not None)
+    return next((folder for folder in found if folder is not None), None)
 
 
 def _chosen_root(root: str | None, key: str) -> Path | None:
@@ -191,78 +162,6 @@ def _network_timeout() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _idx_path(folder: Path, name: str) -> Path | None:
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
-
-
-def _find_idx(subfolder: str, root: Path) -> Path | None:
-    """Find the folder with all four files: the one that torchvision makes, or the root itself."""
-    for folder in (root / subfolder / "raw", root):
-        if all(_idx_path(folder, name) for name in (*_TRAIN_FILES, *_TEST_FILES)):
-            return folder
-    return None
-
-
-def _read_idx_pools(folder: Path) -> Pools:
-    return _read_idx_pair(folder, *_TRAIN_FILES), _read_idx_pair(folder, *_TEST_FILES)
-
-
-def _read_idx_pair(folder: Path, images_name: str, labels_name: str) -> LabelledImages:
-    images_path, labels_path = _idx_path(folder, images_name), _idx_path(folder, labels_name)
-    assert images_path is not None
-    assert labels_path is not None  # _find_idx() found all four
-    images = _read_idx(images_path, read_image_file).numpy()[:, None]
-    labels = _read_idx(labels_path, read_label_file).numpy()
-    if len(images) != len(labels) or not len(labels) or labels.max() >= NUM_CLASSES:
-        raise _corrupt(labels_path)
-    return LabelledImages(images, labels)
-
-
-def _read_idx(path: Path, reader: Callable[[str], Tensor]) -> Tensor:
-    """Read a file with torchvision's reader, which cannot read compressed ones."""
-    try:
-        if path.suffix != ".gz":
-            return reader(str(path))
-        with TemporaryDirectory() as folder:
-            return reader(extract_archive(str(path), folder))
-    except (
-        *(gzip.BadGzipFile, zlib.error, EOFError),  # not gzip, or cut short
-        *(AssertionError, IndexError, KeyError, RuntimeError, TypeError, ValueError),  # not IDX
-    ) as error:
-        raise _corrupt(path) from error
-
-
-def _corrupt(path: Path) -> ValueError:
-    return ValueError(
-        f"{path}: the data file is corrupt or missing; delete it and download it again"
-    )
-
-
-def _find_cifar(root: Path) -> Path | None:
-    return root if (root / CIFAR10.base_folder).is_dir() else None
-
-
-def _read_cifar(folder: Path) -> Pools:
-    try:
-        development, test = (CIFAR10(str(folder), train=train) for train in (True, False))
-    except RuntimeError as error:  # torchvision does not say which checksum is wrong
-        raise _corrupt(_broken_cifar_file(folder)) from error
-    return _from_cifar(development), _from_cifar(test)
-
-
-def _broken_cifar_file(root: Path) -> Path:
-    folder: Path = root / CIFAR10.base_folder
-    for name, checksum in [*CIFAR10.train_list, *CIFAR10.test_list]:
-        if not check_integrity(str(folder / name), checksum):
-            return folder / str(name)
-    return folder / str(CIFAR10.meta["filename"])
-
-
-def _from_cifar(part: CIFAR10) -> LabelledImages:
-    images = np.ascontiguousarray(part.data.transpose(0, 3, 1, 2))
-    return LabelledImages(images, np.asarray(part.targets, dtype=np.int64))
-
-
 _FILE_SETS = {
     files.name: files
     for files in (
@@ -270,8 +169,8 @@ _FILE_SETS = {
             name="fashion_mnist",
             torchvision_class=FashionMNIST,
             layout="FashionMNIST/raw/train-images-idx3-ubyte[.gz] and its three companions",
-            find=partial(_find_idx, "FashionMNIST"),
-            read=_read_idx_pools,
+            find=partial(find_idx, "FashionMNIST"),
+            read=read_idx_pools,
             packaged=DEBIAN_FASHION_MNIST,
             package="dataset-fashion-mnist",
         ),
@@ -279,15 +178,15 @@ _FILE_SETS = {
             name="mnist",
             torchvision_class=MNIST,
             layout="MNIST/raw/train-images-idx3-ubyte[.gz] and its three companions",
-            find=partial(_find_idx, "MNIST"),
-            read=_read_idx_pools,
+            find=partial(find_idx, "MNIST"),
+            read=read_idx_pools,
         ),
         FileSet(
             name="cifar10",
             torchvision_class=CIFAR10,
             layout="cifar-10-batches-py/",
-            find=_find_cifar,
-            read=_read_cifar,
+            find=find_cifar,
+            read=read_cifar,
         ),
     )
 }

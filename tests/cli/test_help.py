@@ -22,6 +22,7 @@ import analysis.report
 import bench.ab
 import bench.bisect
 import bench.compare
+import bench.doctor
 import bench.maintain
 import bench.noise
 import bench.serve
@@ -30,6 +31,7 @@ from analysis.figures.registry import figure_titles
 from bench.cli.app import register
 from bench.cli.conf_files import read_conf
 from bench.cli.help import command_docs, print_help
+from bench.config.doctor import DoctorConfig
 from bench.config.gate import AbConfig, BisectConfig, CompareConfig, NoiseConfig
 from bench.config.report import ExportConfig, PlotConfig, ReportConfig
 from bench.core.checks import keys_of
@@ -46,6 +48,7 @@ MAINS: dict[str, Callable[[], int]] = {
     "bench.ab": bench.ab.main,
     "bench.bisect": bench.bisect.main,
     "bench.noise": bench.noise.main,
+    "bench.doctor": bench.doctor.main,
     "analysis.report": analysis.report.main,
     "analysis.plot": analysis.plot.main,
     "analysis.export": analysis.export.main,
@@ -77,7 +80,7 @@ def test_the_page_fits_eighty_columns_and_shows_the_commands_own_keys(
         assert (f" {key.name}=" if key.value is not None else f" {key.name}.*") in words
         assert key.comment
         assert key.comment in words
-    if module not in ("bench.train", "bench.serve", "bench.maintain"):
+    if module not in ("bench.train", "bench.serve", "bench.maintain", "bench.doctor"):
         assert not re.search(r"^  (data|model|optimizer|meter)=", answer.out, re.MULTILINE)
     assert list(tmp_path.iterdir()) == []
 
@@ -121,6 +124,7 @@ def hydra() -> Iterator[None]:
         "ab": AbConfig,
         "bisect": with_least_effects(BisectConfig),
         "noise": NoiseConfig,
+        "doctor": DoctorConfig,
         "compare": with_least_effects(CompareConfig),
         "report": ReportConfig,
         "export": ExportConfig,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bench.drift.samples import Pool, Samples
-from bench.tasks.sources import NUM_CLASSES, read_files
+from bench.tasks.image_files import NUM_CLASSES
+from bench.tasks.sources import read_files
 
 
 def fashion_mnist(*, root: str | None, download: bool) -> Pool:
