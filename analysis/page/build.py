@@ -23,9 +23,10 @@ from analysis.load.values import column
 from analysis.page.charts import MOST_GROUPS, chart_groups
 from analysis.page.decide import decisions
 from analysis.page.details import MOST_DETAILED, detailed_runs, details
-from analysis.page.findings import Part, finding_words, read_words
+from analysis.page.findings import finding_words
 from analysis.page.rows import page_rows, plain
-from analysis.page.titles import table_columns
+from analysis.page.summary_parts import Part, read_words
+from analysis.page.titles import PAGE_SCALES, table_columns
 from analysis.stats.outcomes import hosts, refused
 from analysis.tables.files import Make, at_once, writing
 from analysis.tables.text_table import TextTable
@@ -44,6 +45,8 @@ _PROVENANCE = {
     "host.git_dirty": "changed since",
     "schema_version": "schema",
 }
+
+_SCRIPTS = ("units.js", "decide.js", "panel.js", "page.js")  # one module
 
 _Part = TypeVar("_Part")
 
@@ -99,6 +102,7 @@ def prepare_page(runs: DataFrame, summary: DataFrame, make: Make = at_once) -> P
     shown = part("runs in detail", lambda: detailed_runs(runs), runs.iloc[:0])
     rows = part("table of runs", lambda: page_rows(runs), no_dicts)
     data = {
+        "scales": PAGE_SCALES,
         "columns": table_columns(rows),
         "runs": rows,
         "groups": part("charts", lambda: chart_groups(rows), no_dicts),
@@ -173,7 +177,7 @@ def _assets() -> dict[str, Markup]:
         "libraries": _json({"vega": _vega(), "datatables": _bundle("dt_bundle.js")}),
         "style": _style(_page_file("page.css")),
         "table_style": _style(_bundle("dt_bundle.css")),
-        "script": Markup(_page_file("decide.js") + _page_file("page.js")),
+        "script": Markup("".join(map(_page_file, _SCRIPTS))),
     }
 
 

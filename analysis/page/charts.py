@@ -8,29 +8,49 @@ from typing import Any
 import altair as alt
 
 from analysis.figures.style import COLOURS
-from analysis.page.parallel import dimensions, parallel, places
-from analysis.page.titles import TITLES, labels_of, title_of
+from analysis.page.parallel import OUTCOMES, dimensions, parallel, places
+from analysis.page.ticks import axis_of, number_format
+from analysis.page.titles import COSTS, NUMBERS, TITLES, UNITS, labels_of, title_of
 
 RUNS = "runs"
 MOST_GROUPS = 30  # groups of peers with charts; the table of the page has all runs
 # Outcomes of runs that do not count; they are only in the table.
 NOT_COUNTED = ("interrupted", "refused", "superseded")
-_SIZE = {"width": 400, "height": 270}
-_MOST_SIZES = 10  # batch sizes with a tick each
-# Small numbers with a power of ten, because rows of zeros would run into one another.
-_SHORT_LABEL = "datum.value && abs(datum.value) < 1e-3 ? format(datum.value, '~e') : datum.label"
+_HEIGHT = 270
+_MOST_SIZES = 5  # sizes of models with an entry each in a legend
+_SHAPES = dict(zip(OUTCOMES, ("circle", "triangle-up", "cross", "square"), strict=True))
+# In the order of a tooltip.
 _TIPS = (
-    "configuration:N",
-    "seed:N",
-    "outcome:N",
-    "time_s:Q",
-    "energy_j:Q",
-    "label:N",
-    "scenario:N",
-    "quality:Q",
-    "metric:N",
-    "flags:N",
-    "run_id:N",
+    "configuration",
+    "seed",
+    "outcome",
+    "time_s",
+    "energy_j",
+    "label",
+    "cost_usd",
+    "batch_size",
+    "lr",
+    "samples",
+    "time_per_sample_s",
+    "scenario",
+    "policy",
+    "quality",
+    "metric",
+    "latency_p90_ms",
+    "throughput_per_s",
+    "energy_per_prediction_j",
+    "size_bytes",
+    "off_target_frac",
+    "upkeep_per_1000_j",
+    "num_retrains",
+    "regret_usd",
+    "flags",
+    "run_id",
+)
+# Those that the tooltip of every chart has; of the others only what the chart shows.
+_ALWAYS = (
+    *("configuration", "seed", "outcome", "time_s", "energy_j", "label", "scenario", "policy"),
+    *("quality", "metric", "flags", "run_id"),
 )
 
 
@@ -69,12 +89,16 @@ def charts(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         rows: Of page_rows, of one group of peers.
     """
     by_title = {}
+    tips = {name: _tip(name, rows) for name in _TIPS if _is_known(name, rows)}
     for title, x, y, options in _SCATTERS:
         if any(row[x] is not None and row[y] is not None for row in rows):
             joules = any(name.endswith(("_j", "_usd")) for name in (x, y))
             # If joules have several labels, colour shows the label before anything else.
             by_label = {"colour": "label"} if joules and len(labels_of(rows)) > 1 else {}
-            by_title[title] = _scatter(x, y, rows, **{**options, **by_label})
+            spec = _scatter(x, y, rows, **{**options, **by_label})
+            told = {*_ALWAYS, x, y, *options.values()}
+            spec["encoding"]["tooltip"] = [tip for name, tip in tips.items() if name in told]
+            by_title[title] = spec
     if len(dimensions(rows)) > 1:
         by_title["All settings and results of these runs"] = parallel(rows)
     return by_title
@@ -113,46 +137,64 @@ def _scatter(
     """Draw points of runs: colour for a setting, shape for the outcome, hollow if incomparable."""
     chosen = alt.selection_point(fields=[colour], bind="legend")
     hue = _hue(colour, rows)
-    area: Any = alt.value(60)
-    if size is not None:
-        area = alt.Size(f"{size}:Q", title=TITLES[size], scale=alt.Scale(range=[25, 260]))
+    area: Any = alt.value(60) if size is None else _area(size, rows)
     chart = (
         alt.Chart(alt.NamedData(RUNS))
         # Not filled but with a stroke and a fill of their own: a hollow point keeps its outline.
         .mark_point(filled=False, strokeWidth=1.4, cursor="pointer")
         .encode(
-            x=_axis(x, "x", rows),
-            y=_axis(y, "y", rows),
+            x=axis_of(alt.X, x, rows),
+            y=axis_of(alt.Y, y, rows),
             stroke=alt.Stroke(**hue),
             fill=alt.Fill(**hue),  # Vega merges the two equal legends
-            shape=_SHAPE,
+            shape=_shape(rows),
             size=area,
             fillOpacity=alt.condition("datum.comparable", alt.value(0.75), alt.value(0.0)),
             opacity=alt.condition(chosen, alt.value(1.0), alt.value(0.12)),
-            tooltip=[_tip(shorthand) for shorthand in _TIPS],
         )
         .add_params(chosen)
         .transform_filter(f"isValid(datum.{x}) && isValid(datum.{y})")
-        .properties(**_SIZE)
+        .properties(width="container", height=_HEIGHT)
     )
     # To check it takes most of the time; a test does.
     specification: dict[str, Any] = chart.interactive().to_dict(validate=False)
     return specification
 
 
-_SHAPE = alt.Shape(
-    "outcome:N",
-    title="outcome",
-    scale=alt.Scale(
-        domain=["reached", "missed", "failed", "served"],
-        range=["circle", "triangle-up", "cross", "square"],
-    ),
-)
+def _shape(rows: Sequence[dict[str, Any]]) -> Any:
+    """The encoding of the outcome; with a legend of those that there are, if there are several."""
+    found = {row["outcome"] for row in rows}
+    legend: dict[str, Any] = {"legend": None} if len(found) < 2 else {}
+    names = [name for name in _SHAPES if name in found]
+    scale = alt.Scale(domain=names, range=[_SHAPES[name] for name in names])
+    return alt.Shape("outcome:N", title="outcome", scale=scale, **legend)
 
 
-def _tip(shorthand: str) -> Any:
-    name = shorthand.partition(":")[0]
-    return alt.Tooltip(shorthand, title=TITLES.get(name, name))
+def _area(name: str, rows: Sequence[dict[str, Any]]) -> Any:
+    """The encoding of a size as an area; with a legend if runs differ in it."""
+    values = sorted({row[name] for row in rows} - {None})
+    if len(values) < 2:
+        return alt.value(60)
+    few: dict[str, Any] = {"values": values} if len(values) <= _MOST_SIZES else {}
+    return alt.Size(
+        f"{name}:Q",
+        title=title_of(name, rows),
+        scale=alt.Scale(range=[25, 260], zero=False),
+        legend=alt.Legend(**number_format(name, values), **few),
+    )
+
+
+def _is_known(name: str, rows: Sequence[dict[str, Any]]) -> bool:
+    return any(row[name] is not None for row in rows)
+
+
+def _tip(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    title = title_of(name, rows) if name in TITLES else name
+    if name not in (*COSTS, *NUMBERS, "quality"):
+        return {"field": name, "type": "nominal", "title": title}
+    # The page's function also writes numbers without a unit shorter than Vega does.
+    form = {"format": UNITS.get(name, ""), "formatType": "quantity"}
+    return {"field": name, "type": "quantitative", "title": title, **form}
 
 
 def _hue(colour: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -165,17 +207,3 @@ def _hue(colour: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "scale": alt.Scale(scheme="viridis") if ordinal else alt.Scale(range=list(COLOURS)),
         "legend": alt.Legend(symbolLimit=12) if len(kinds) > 1 else None,
     }
-
-
-def _axis(name: str, which: str, rows: Sequence[dict[str, Any]]) -> Any:
-    kind = alt.X if which == "x" else alt.Y
-    values = [row[name] for row in rows if row[name] is not None]
-    spread = min(values) > 0 and max(values) / min(values) > 4
-    scale = alt.Scale(padding=15, **({"type": "log", "nice": False} if spread else {"zero": False}))
-    axis = alt.Axis(labelExpr=_SHORT_LABEL, labelSeparation=4)
-    sizes = sorted(set(values))
-    if (
-        name == "batch_size" and len(sizes) <= _MOST_SIZES
-    ):  # they double: a tick at each is clearest
-        axis = alt.Axis(values=sizes, format="d")
-    return kind(f"{name}:Q", title=title_of(name, rows), scale=scale, axis=axis)

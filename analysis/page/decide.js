@@ -4,8 +4,8 @@
 // What a limit is set on: whether the value must be at most or at least it, and its unit.
 const limitKinds = {
   quality: { title: "quality", unit: "" },
-  latency_ms: { title: "latency", most: true, unit: "s", factor: 1e-3 },
-  size_bytes: { title: "size", most: true, unit: "B" },
+  latency_ms: { title: "latency", most: true, unit: "ms" },
+  size_bytes: { title: "size", most: true, unit: "bytes" },
   each: { title: "cost of a prediction", most: true },
 };
 const costKinds = {
@@ -13,17 +13,6 @@ const costKinds = {
   energy_j: { title: "energy", unit: "J" },
   time_s: { title: "time", unit: "s" },
 };
-
-// A number with three digits and the prefix of its unit: 50 µs, 3.1 mJ.
-function withPrefix(value, unit = "") {
-  if (value === null || value === undefined) return "unknown";
-  if (unit === "USD" && value !== 0 && Math.abs(value) < 1e-3) return `${value.toExponential(2)} USD`; // no µUSD
-  if (!unit || value === 0) return `${+value.toPrecision(3)}${unit ? ` ${unit}` : ""}`;
-  const prefixes = [[1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""], [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"], [1e-12, "p"]];
-  const size = Math.abs(value) * (1 + 5e-4); // 999.9 m is 1.00
-  const [factor, prefix] = prefixes.find(([each]) => size >= each) ?? prefixes.at(-1);
-  return `${+(value / factor).toPrecision(3)} ${prefix}${unit}`;
-}
 
 const valueOf = (choice, limit, wants) =>
   limit === "latency_ms" ? choice[`latency_${wants.percentile}_ms`]
@@ -38,8 +27,8 @@ function breaks(choice, limit, wants) {
   const bound = wants.limits[limit];
   if (bound === null || bound === undefined) return { reason: "", near: false };
   const [value, low, high] = valueOf(choice, limit, wants);
-  const { title, unit, factor } = limitKinds[limit];
-  const shown = (each) => withPrefix(each * (factor ?? 1), limit === "each" ? costKinds[wants.cost].unit : unit);
+  const { title, unit } = limitKinds[limit];
+  const shown = (each) => quantity(each, limit === "each" ? costKinds[wants.cost].unit : unit);
   if (value === null) return { reason: `${title} not known`, near: false };
   const most = isMost(limit, wants);
   const isBroken = most ? value > bound : value < bound;
@@ -159,7 +148,7 @@ function startDecide(groups, elementOf, add) {
     const spread = low > 0 && high / low > 4;
     const at = (share) => spread ? low * (high / low) ** share : low + (high - low) * share;
     const shareOf = (value) => spread ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
-    const { title, unit, factor } = limitKinds[name];
+    const { title, unit } = limitKinds[name];
     const shownUnit = name === "each" ? costKinds[state.cost].unit : unit;
     const box = document.createElement("input");
     Object.assign(box, { type: "number", step: "any", name, placeholder: "any" });
@@ -172,12 +161,12 @@ function startDecide(groups, elementOf, add) {
       box.value = bound === null ? "" : String(+bound.toPrecision(4));
       const share = bound === null || high === low ? (most ? 1 : 0) : Math.min(1, Math.max(0, shareOf(bound)));
       slider.value = String(Math.round(sliderSteps * share));
-      text.textContent = bound === null ? "any" : withPrefix(bound * (factor ?? 1), shownUnit);
+      text.textContent = bound === null ? "any" : quantity(bound, shownUnit);
     };
     const set = (bound) => { state.limits[name] = bound; show(); update(); };
     box.addEventListener("input", () => {
       state.limits[name] = box.value === "" ? null : Number(box.value);
-      text.textContent = box.value === "" ? "any" : withPrefix(Number(box.value) * (factor ?? 1), shownUnit);
+      text.textContent = box.value === "" ? "any" : quantity(Number(box.value), shownUnit);
       update();
     });
     slider.addEventListener("input", () => {
@@ -195,7 +184,9 @@ function startDecide(groups, elementOf, add) {
   function build() {
     form.replaceChildren();
     const costs = Object.keys(costKinds).filter((cost) => group().choices.some((each) => totalOf(each, { cost, predictions: 0 })[0] !== null));
-    if (!costs.includes(state.cost)) state.cost = costs[0] ?? "time_s";
+    // The first by which anything can be chosen: the money of a prediction is often not known.
+    const answers = (cost) => decide(group().choices, { ...wants(), cost }).ranked.length > 0;
+    if (!costs.includes(state.cost)) state.cost = costs.find(answers) ?? costs[0] ?? "time_s";
     if (groups.length > 1) field("choose from", choice("group", groups.map(({ title }, place) => [String(place), title]), state.group, (value) => { state.group = Number(value); state.limits = {}; }));
     field("cheapest in", choice("cost", costs.map((cost) => [cost, costKinds[cost].title]), state.cost, (value) => { state.cost = value; state.limits.each = null; }));
     const box = document.createElement("input");
@@ -228,49 +219,53 @@ function startDecide(groups, elementOf, add) {
   }
 
   function range([value, low, high], unit) {
-    const bounds = low === null || high === null ? "" : ` (${withPrefix(low, unit)} to ${withPrefix(high, unit)})`;
-    return `${withPrefix(value, unit)}${bounds}`;
+    const bounds = low === null || high === null ? "" : ` (${quantity(low, unit)} to ${quantity(high, unit)})`;
+    return `${quantity(value, unit)}${bounds}`;
   }
 
   function describe({ label, ranked, left, prices }) {
     const { unit, title } = costKinds[state.cost];
     const [best] = ranked;
     if (label) add("p", `${title}: ${label}${label.includes("modelled") || label.includes("assumed") ? "; an estimate, which cannot rank configurations" : ""}.`, answer).className = "hint";
-    if (!best) add("p", "No configuration is within all limits.", answer).className = "verdict";
+    const isLimited = Object.values(state.limits).some((bound) => bound !== null && bound !== undefined);
+    if (!best) add("p", isLimited ? "No configuration is within all limits." : "No configuration can be chosen, for these reasons:", answer).className = "verdict";
     else {
       add("p", `${best.choice.name}: ${range(best.total, unit)} for training and ${state.predictions.toLocaleString("en")} predictions.`, answer).className = "verdict";
+      if (best.choice.how) add("p", `It is served with ${best.choice.how}.`, answer);
       const table = add("table", "", answer);
       table.className = "plain";
       const head = add("tr", "", add("thead", "", table));
-      for (const text of ["configuration", `${title}, altogether`, "against the cheapest", group().metric ?? "quality", `latency ${state.percentile}`, "size", "training", "each", "runs"]) add("th", text, head);
+      const isServed = ranked.some(({ choice: each }) => each.how);
+      for (const text of ["configuration", ...(isServed ? ["served with"] : []), `${title}, altogether`, "against the cheapest", group().metric ?? "quality", `latency ${state.percentile}`, "size", "training", "each", "runs"]) add("th", text, head);
       const body = add("tbody", "", table);
       for (const { choice: each, total, apart, near } of ranked.slice(0, 3)) {
         const row = add("tr", "", body);
         const from = each === best.choice ? null : breakEven(best.choice, each, state.cost);
         const words = each === best.choice ? "cheapest" : [
-          best.total[0] ? `+${withPrefix(100 * (total[0] / best.total[0] - 1))}%` : "",
+          best.total[0] ? `+${digits(100 * (total[0] / best.total[0] - 1))}%` : "",
           apart === null ? "too few runs to tell apart" : apart ? "" : "cannot tell apart",
           from === null ? "never cheaper" : `cheaper from ${Math.ceil(from).toLocaleString("en")} predictions on`,
         ].filter(Boolean).join("; ");
-        const cells = [each.name + (near ? " (a limit lies within its interval)" : "") + (each.unfit ? ` (${each.unfit})` : ""), range(total, unit), words, range(each.quality), range(each[`latency_${state.percentile}_ms`].map((value) => value === null ? null : value * 1e-3), "s"), withPrefix(each.size_bytes[0], "B"), range(each.training[state.cost], unit), range(each.each[state.cost], unit), String(each.num)];
+        const cells = [each.name + (near ? " (a limit lies within its interval)" : "") + (each.unfit ? ` (${each.unfit})` : ""), ...(isServed ? [each.how] : []), range(total, unit), words, range(each.quality), range(each[`latency_${state.percentile}_ms`], "ms"), quantity(each.size_bytes[0], "bytes"), range(each.training[state.cost], unit), range(each.each[state.cost], unit), String(each.num)];
         for (const text of cells) add("td", text, row);
       }
     }
     if (prices.length) {
       const list = add("ul", "", answer);
       for (const { limit: name, saved, choice: other, needed } of prices) {
-        const { title: what, unit: own, factor } = limitKinds[name];
-        const shown = withPrefix(needed === null ? null : needed * (factor ?? 1), name === "each" ? unit : own);
+        const { title: what, unit: own } = limitKinds[name];
+        const shown = quantity(needed, name === "each" ? unit : own);
         const named = name === "quality" ? (group().metric ?? what) : what;
         const text = !best
           ? (other ? `Without the limit on ${named}: ${other.name}, which has ${shown}.` : `Without the limit on ${named} alone, there is still none.`)
-          : saved > 0 ? `The limit on ${named} costs ${withPrefix(saved, unit)}: without it, ${other.name} (${shown}).` : `The limit on ${named} costs nothing.`;
+          : saved > 0 ? `The limit on ${named} costs ${quantity(saved, unit)}: without it, ${other.name} (${shown}).` : `The limit on ${named} costs nothing.`;
         add("li", text, list);
       }
     }
     const out = [...left.map(({ choice: each, reasons }) => [each.name, reasons.join("; ")]), ...group().left_out.map(({ name, reason }) => [name, reason])];
     if (out.length) {
       const details = add("details", "", answer);
+      details.open = !best;
       add("summary", `Not chosen: ${out.length}`, details);
       const list = add("ul", "", details);
       for (const [name, reason] of out) add("li", `${name}: ${reason}`, list);
@@ -299,4 +294,4 @@ function startDecide(groups, elementOf, add) {
   window.addEventListener("hashchange", () => { if (readAddress()) build(); });
 }
 
-window.opbench = { decide, breakEven, withPrefix };
+window.opbench = { decide, breakEven, quantity };

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from pandas import DataFrame, Series
+from pandas import DataFrame, Series, isna
 
 from analysis.figures.prepare import are_comparable
 from analysis.figures.quantities import direction
@@ -22,6 +22,7 @@ from analysis.stats.qualities import main_qualities, main_values
 from analysis.stats.repeats import KEYS, counted_with_keys, with_keys
 from bench.core.metric import Quantity
 from bench.core.quality_rows import TEST
+from bench.core.scales import TIME, quantity
 from bench.core.stats.intervals import median
 
 COSTS: tuple[Quantity, ...] = ("cost_usd", "energy_j", "time_s")
@@ -31,6 +32,14 @@ LIMITS = {
     "latency_p90_ms": "serving.latency_p90_ms",
     "latency_p99_ms": "serving.latency_p99_ms",
     "size_bytes": "model.size_bytes",
+}
+# What describes a serving: name here, and column of the runs.
+_SERVED = {
+    "backend": "serving.backend",
+    "device": "serving.device",
+    "compression": "compression.method",
+    "placement": "placement.name",
+    "round_trip_ms": "placement.round_trip_ms",
 }
 _GROUP = ["command", "host", "peer_group"]
 _MOST_GROUPS = 30
@@ -46,9 +55,10 @@ def decisions(runs: DataFrame) -> list[dict[str, Any]]:
         For each group of peers of `bench.train` or `bench.serve`, the one with the most
         configurations first: `title`; `metric` and `better` of its quality; `choices`; `left_out`
         (name and reason of configurations that cannot be chosen). A choice has `name`, `num`
-        (runs), `unfit` (how many of them are not comparable, in words, or empty) and estimates,
-        each `[median, low, high]` with None for what is infinite or not known: `quality`, those of
-        LIMITS, and by cost `training` (to the target) and `each` (for one prediction). `labels`
+        (runs), `how` (it was served) and `unfit` (how many of them are not comparable), both in
+        words or empty, and estimates, each `[median, low, high]` with None for what is infinite or
+        not known: `quality`, those of LIMITS, and by cost `training` (to the target) and `each`
+        (for one prediction). `labels`
         says how joules were obtained, and what money pays for.
     """
     counted = counted_with_keys(runs)
@@ -122,10 +132,38 @@ def _group(rows: DataFrame, table: DataFrame, left_out: list[dict[str, str]]) ->
 def _reason(runs: DataFrame) -> str:
     """Why a configuration cannot be chosen; empty if it can."""
     if runs["status"].ne("ok").all():
-        return "failed"
-    if (invalid := runs["serving.valid"].eq(False)).any():
-        return f"{int(invalid.sum())} of {len(runs)} passes not valid"
+        return _because("failed", column(runs, "error.message"))
+    invalid = runs[column(runs, "serving.valid").eq(False).fillna(False).astype(bool)]
+    if len(invalid):
+        words = f"{len(invalid)} of {len(runs)} passes not valid"
+        return _because(words, column(invalid, "serving.invalid_reasons"))
     return ""
+
+
+def _because(words: str, reasons: Series) -> str:
+    """Add the reason of most runs, if they have any."""
+    known = reasons.astype(object).dropna()
+    counts = known[known != ""].value_counts()
+    return f"{words}: {counts.index[0]}" if len(counts) else words
+
+
+def _how(runs: DataFrame) -> str:
+    """How a model was served, in words; empty for a training."""
+    first = runs.iloc[0]
+    known = {name: column(runs, path).iloc[0] for name, path in _SERVED.items()}
+    known = {name: value for name, value in known.items() if not isna(value)}
+    if first["command"] != "serve":
+        return ""
+    parts = [f"backend {known['backend']}"] if "backend" in known else []
+    if "device" in known:
+        parts.append(f"on {known['device']}")
+    method = known.get("compression", "none")
+    parts.append("not compressed" if method == "none" else f"compressed by {method}")
+    if "placement" in known:
+        trip = quantity(known.get("round_trip_ms", 0.0) * 1e-3, TIME)
+        delay = f" (round trip {trip})" if known.get("round_trip_ms") else ""
+        parts.append(f"placement {known['placement']}{delay}")
+    return ", ".join(parts).replace(", on ", " on ")
 
 
 def _unfit(runs: DataFrame) -> str:
@@ -138,6 +176,7 @@ def _choice(name: str, runs: DataFrame, table: DataFrame, path: str) -> dict[str
     return {
         "name": name,
         "num": len(runs),
+        "how": _how(runs),
         "unfit": _unfit(runs),
         "quality": quality,
         **{limit: _estimate(table[limit]) for limit in LIMITS},

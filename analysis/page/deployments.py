@@ -15,8 +15,7 @@ from analysis.load.values import column, numbers
 from analysis.stats.deployments import total_usd
 from analysis.tables.digits import with_digits
 from bench.core.regret import ORACLE
-
-_MONEY = "USD"
+from bench.core.scales import MONEY, quantity
 
 
 def deployments_of(runs: DataFrame) -> DataFrame:
@@ -56,6 +55,10 @@ def _medians(group: DataFrame, values: Series) -> Series:
     return values.groupby(group["configuration"].astype(str)).median()
 
 
+def _money(usd: float) -> str:
+    return quantity(usd, MONEY)
+
+
 def _held(policies: DataFrame) -> Iterator[str]:
     """Who was on target most, and who never was."""
     shares = 100 * _medians(policies, numbers(policies, "maintenance.on_target_frac"))
@@ -84,26 +87,26 @@ def _total(policies: DataFrame) -> Iterator[str]:
     labels = set(column(policies, "energy_label").dropna())
     basis = ", ".join([*sorted(set(cost_bases(policies))), *sorted(labels)])
     yield (
-        f"Cheapest at {prices[0]:g} {_MONEY} per error: {totals.index[0]}, upkeep and errors cost"
-        f" {with_digits(totals.iloc[0])} {_MONEY} ({basis}; median)."
+        f"Cheapest at {_money(prices[0])} per error: {totals.index[0]}, upkeep and errors cost"
+        f" {_money(totals.iloc[0])} ({basis}; median)."
     )
     if len(totals) > 1:
-        yield f"Second: {totals.index[1]}, {with_digits(totals.iloc[1])} {_MONEY}; not tested."
+        yield f"Second: {totals.index[1]}, {_money(totals.iloc[1])}; not tested."
 
 
 def _paying(policies: DataFrame) -> Iterator[str]:
     """From which price of an error on each policy is cheaper than never retraining."""
     prices = _medians(policies, numbers(policies, PAYS_FROM)).dropna().sort_values(kind="stable")
     if len(prices):
-        texts = ", ".join(f"{name} {with_digits(price)}" for name, price in prices.items())
-        yield f"Cheaper than never retraining from this price of an error on ({_MONEY}): {texts}."
+        texts = ", ".join(f"{name} {_money(price)}" for name, price in prices.items())
+        yield f"Cheaper than never retraining from this price of an error on: {texts}."
 
 
 def _regret(group: DataFrame, policies: DataFrame) -> Iterator[str]:
     """The smallest regret, or why there is none."""
     regrets = _medians(policies, numbers(policies, REGRET)).dropna().sort_values(kind="stable")
     if len(regrets):
-        yield f"Least regret: {regrets.index[0]}, {with_digits(regrets.iloc[0])} {_MONEY} (median)."
+        yield f"Least regret: {regrets.index[0]}, {_money(regrets.iloc[0])} (median)."
     reasons = column(group, UNKNOWN_REGRET).astype(object).dropna()
     for reason, num in reasons[reasons != ""].value_counts().items():
         yield f"Regret is unknown for {num} run{'s' * (num != 1)}: {reason}."

@@ -6,56 +6,26 @@ joules were obtained in different ways.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pandas import DataFrame, Series
 
 from analysis.figures.prepare import are_comparable
-from analysis.load.values import column
 from analysis.page.deployments import deployment_heading, deployment_words, deployments_of
 from analysis.page.losses import losses
-from analysis.stats.outcomes import TO_TARGET, counted_runs, outcomes, reached, refused, with_target
+from analysis.page.summary_parts import Finding, Part, count
+from analysis.stats.outcomes import TO_TARGET, reached, with_target
 from analysis.stats.repeats import KEYS, counted_with_keys
 from analysis.stats.summary import as_estimate, is_modelled
 from analysis.tables.digits import estimate_text
 from bench.core.metric import Metric, Quantity
 from bench.core.metrics import METRICS
+from bench.core.scales import SCALES, unit_of
 from bench.core.stats.ranks import ALPHA
 
+_MOST_NAMES = 6  # of configurations in one sentence
 _MOST_TARGETS = 4  # combinations of target and host that are described, the largest ones
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A row of the summary: the best configuration in one respect.
-
-    Attributes:
-        objective: What it is cheapest in, with how joules were obtained.
-        best: The configuration; empty if none can be named.
-        value: Its median with its bounds, in a unit.
-        hits: How many of its runs reached the target.
-        second: The next one, with its median.
-        verdict: Whether it is better than all others, by which test, or why that is not known.
-        gives_up: What it loses in other respects.
-    """
-
-    objective: str
-    best: str = ""
-    value: str = ""
-    hits: str = ""
-    second: str = ""
-    verdict: str
-    gives_up: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A heading with sentences, and findings as a table."""
-
-    heading: str
-    sentences: tuple[str, ...] = ()
-    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,18 +43,6 @@ def _cost(words: str, quantity: Quantity) -> _Cost:
 
 # Each has a winner of its own: the tradeoff between them is the point of the page.
 _COSTS = (_cost("time", "time_s"), _cost("energy", "energy_j"), _cost("money", "cost_usd"))
-
-
-def read_words(runs: DataFrame, unread: DataFrame, num_not_started: int = 0) -> Part:
-    """Write the first part of the summary at the top of the page: what was read.
-
-    Args:
-        runs: As loaded.
-        unread: Folders that could not be read.
-        num_not_started: Runs that were interrupted before they began.
-    """
-    read = (*_read(runs, unread), *_uncounted(runs, num_not_started), *_health_words(runs))
-    return Part(heading="What was read", sentences=(*read, *_label_words(runs)))
 
 
 def finding_words(runs: DataFrame, summary: DataFrame) -> list[Part]:
@@ -107,7 +65,7 @@ def _deployed_parts(counted: DataFrame) -> Iterator[Part]:
         heading = f"{deployment_heading(group)}{f': {title}' if title else ''}"
         yield Part(heading=heading, sentences=tuple(deployment_words(group)))
     if len(groups) > _MOST_TARGETS:
-        words = _count(len(groups) - _MOST_TARGETS, "other stream")
+        words = count(len(groups) - _MOST_TARGETS, "other stream")
         yield Part(heading="Streams not described here", sentences=(f"{words}.",))
 
 
@@ -127,7 +85,7 @@ def _training_parts(trained: DataFrame, summary: DataFrame) -> list[Part]:
         rest = sum(len(group) for group in groups[_MOST_TARGETS:])
         num = len(groups) - _MOST_TARGETS
         sentence = (
-            f"{_count(rest, 'run')} with {_count(num, 'other combination')} of target and host."
+            f"{count(rest, 'run')} with {count(num, 'other combination')} of target and host."
         )
         parts.append(Part(heading="Not described here", sentences=(sentence,)))
     return parts
@@ -141,95 +99,27 @@ def _heading(group: DataFrame) -> str:
     return f"{target} on {first['host']}"
 
 
-def _read(runs: DataFrame, unread: DataFrame) -> Iterator[str]:
-    is_training = runs["target.metric"].notna()
-    configurations = runs.loc[is_training, "configuration"].nunique()
-    found = (
-        f"{_count(int(is_training.sum()), 'training')} of "
-        f"{_count(configurations, 'configuration')} and "
-        f"{_count(int((~is_training).sum()), 'other run')}"
-    )
-    if not is_training.any():
-        found = _count(len(runs), "run")
-    yield f"{found} were read; {_count(len(unread), 'folder')} could not be read."
-    counted = counted_runs(runs)
-    trained = with_target(counted)
-    if len(trained):
-        ended = outcomes(trained)
-        missed = len(trained) - ended.num_hits - int(ended.failed.sum())
-        yield (
-            f"Of the trainings, {ended.num_hits} reached their target, {missed} missed it, "
-            f"{ended.failed.sum()} failed. Every number below includes misses and failures as the "
-            "worst values."
-        )
-    others = counted[counted["target.metric"].isna()]
-    if len(others):
-        failed = int(others["status"].ne("ok").sum())
-        which = "other runs" if len(trained) else "runs"
-        yield f"Of the {which}, {len(others) - failed} succeeded, {failed} failed."
-    num_refused = int(refused(runs).sum())
-    if num_refused:
-        yield (
-            f"{num_refused} refused: that combination of settings does not exist, so nothing was"
-            " measured. They count nowhere; the reasons are listed under Provenance and health."
-        )
-
-
-def _uncounted(runs: DataFrame, num_not_started: int) -> Iterator[str]:
-    # Refused runs are described above.
-    num = len(runs) - len(counted_runs(runs)) - int(refused(runs).sum())
-    if num:
-        yield (
-            "One run counts per configuration, seed and repeat. Interrupted or measured again"
-            f" later, and only in the cost of the search: {_count(num, 'run')}."
-        )
-    if num_not_started:
-        words = _count(num_not_started, "run")
-        yield f"Interrupted before the start, and counted nowhere: {words}."
-
-
-def _health_words(runs: DataFrame) -> Iterator[str]:
-    incomparable = runs[~are_comparable(runs)]
-    if incomparable.empty:
-        yield "No run is marked as not comparable."
-        return
-    texts = incomparable["health.flags"].dropna()
-    flags = sorted({flag for text in texts for flag in text.split(",")})
-    words = _count(len(incomparable), "run")
-    yield f"{words} not comparable ({', '.join(flags)}); figures, tables and charts mark them."
-
-
-def _label_words(runs: DataFrame) -> Iterator[str]:
-    labels = column(runs, "energy_label").dropna().value_counts()
-    if labels.empty:
-        yield "No run has measured or modelled joules, so there are no findings on energy."
-        return
-    words = ", ".join(f"{label} ({count})" for label, count in labels.items())
-    yield f"Joules by label: {words}."
-    if len(labels) > 1:
-        yield "Joules of different labels are not compared with one another."
-    if "modelled" in labels:
-        yield (
-            "Modelled joules are an estimate, CPU time times watts from a table. They cannot rank "
-            "configurations by energy, nor by money that includes it."
-        )
-
-
 def _target_part(heading: str, group: DataFrame, summary: DataFrame) -> Part:
     """What was found about one target on one host, whose runs may be compared."""
     if not reached(group).any():
-        words = f"None of {_count(len(group), 'run')} reached it, so none is the cheapest."
+        words = f"None of {count(len(group), 'run')} reached it, so none is the cheapest."
         return Part(heading=heading, sentences=(words,))
     incomparable = sorted(set(group.loc[~are_comparable(group), "configuration"]))
     # A disturbed run is usually slower, so ranking it would favour the others.
     group = group[~group["configuration"].isin(incomparable)]
-    words = f"Not ranked, since some of their runs are incomparable: {', '.join(incomparable)}."
+    words = f"Not ranked, since some of their runs are incomparable: {_listed(incomparable)}."
     quantities = summary.merge(group[list(KEYS)].drop_duplicates(), on=list(KEYS))
     return Part(
         heading=heading,
         sentences=(words,) if incomparable else (),
         findings=tuple(_findings(group, quantities)),
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    rest = [f"and {more} more (they are listed under Provenance and health)"] if more > 0 else []
+    return ", ".join([*names[:_MOST_NAMES], *rest])
 
 
 def _findings(group: DataFrame, quantities: DataFrame) -> Iterator[Finding]:
@@ -267,7 +157,10 @@ def _cheapest(group: DataFrame, rows: DataFrame, cost: _Cost, label: str) -> Ite
 
 
 def _value(row: Series, cost: _Cost) -> str:
-    return f"{estimate_text(as_estimate(row))} {cost.metric.unit}"
+    """A median with its bounds, in the unit that suits the median."""
+    factor, scale = SCALES[cost.metric.unit]
+    unit = unit_of(row["value"] * factor, scale)
+    return f"{estimate_text(as_estimate(row), factor / unit.size)} {unit.name}"
 
 
 def _second(known: DataFrame, cost: _Cost) -> str:
@@ -291,7 +184,3 @@ def _verdict(known: DataFrame, rows: DataFrame, label: str) -> str:
         return "not tested: too few comparable runs"
     verdict = "significant" if p_values.iloc[0] < ALPHA else "not significant"
     return f"{verdict}, p = {p_values.iloc[0]:.2g}"
-
-
-def _count(num: int, word: str) -> str:
-    return f"{num} {word}" if num == 1 else f"{num} {word}s"

@@ -9,11 +9,11 @@ from typing import Any
 import altair as alt
 
 from analysis.figures.prepare import evenly
-from analysis.figures.quantities import label_with
 from analysis.figures.style import COLOURS
-from analysis.page.titles import TITLES, title_of
+from analysis.page.titles import title_of, value_text
 
 PLACES = "places"
+OUTCOMES = ("reached", "missed", "failed", "served")  # of runs that count
 # More lines are a blot, and slow in a browser.
 _MOST_LINES = 500
 # The axes: the column of a row, and whether it is drawn on a logarithmic axis.
@@ -34,14 +34,6 @@ _IS_LOGARITHMIC = {
     "upkeep_per_1000_j": True,
     "regret_usd": False,
 }
-
-
-def _title(name: str, rows: Sequence[dict[str, Any]]) -> str:
-    """The title of an axis; for money, with what it pays for."""
-    bases = {row["basis"] for row in rows} - {None}
-    if name != "cost_usd" or not bases:
-        return title_of(name, rows)
-    return label_with(TITLES[name], bases.pop())
 
 
 def dimensions(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -69,7 +61,8 @@ def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         values = [row[name] for row in rows if row[name] is not None]
         # A run that cost nothing has no logarithm, so the axis is linear then.
         log_axis = _IS_LOGARITHMIC[name] and min(values) > 0
-        low, high, title = min(values), max(values), _title(name, rows)
+        low, high, title = min(values), max(values), title_of(name, rows)
+        ends = value_text(name, low), value_text(name, high)
         for row in evenly(list(rows), _MOST_LINES):
             if row[name] is None:
                 continue
@@ -85,9 +78,9 @@ def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                     "dimension": title,
                     # A tenth of a pixel; more digits only make the page larger.
                     "place": round(place, 4),
-                    "value": row[name],
-                    "low": low,
-                    "high": high,
+                    "value": value_text(name, row[name]),
+                    "low": ends[0],
+                    "high": ends[1],
                 }
             )
     return crossings
@@ -99,19 +92,27 @@ def parallel(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Args:
         rows: Of page_rows, of one group of peers.
     """
-    order = [_title(name, rows) for name in dimensions(rows)]
+    order = [title_of(name, rows) for name in dimensions(rows)]
     axis = alt.Axis(labelAngle=0, grid=True, labelExpr="split(datum.label, ' ')", labelPadding=18)
     x = alt.X("dimension:N", sort=order, title=None, axis=axis)
-    base = alt.Chart(alt.NamedData(PLACES)).properties(width=900, height=260)
-    chart = alt.layer(_lines(base, x), *_ends(base, x))
+    base = alt.Chart(alt.NamedData(PLACES))
+    chart = alt.layer(_lines(base, x, rows), *_ends(base, x))
+    chart = chart.properties(width="container", height=260)
     specification: dict[str, Any] = chart.to_dict(validate=False)  # a test checks it
     return specification
 
 
-def _lines(base: Any, x: Any) -> Any:
+def _lines(base: Any, x: Any, rows: Sequence[dict[str, Any]]) -> Any:
     """The lines of the runs; the one under the pointer, or an outcome in the legend, stands out."""
     hovered = alt.selection_point(on="pointerover", fields=["run_id"], empty=False)
     chosen = alt.selection_point(fields=["outcome"], bind="legend")
+    outcomes = {row["outcome"] for row in rows}
+    healths = {row["comparable"] for row in rows}
+    hues = dict(zip(OUTCOMES, COLOURS, strict=False))  # an outcome has one colour in every group
+    hue = alt.Scale(
+        domain=[name for name in OUTCOMES if name in outcomes],
+        range=[hues[name] for name in OUTCOMES if name in outcomes],
+    )
     health = alt.Scale(domain=["comparable", "not comparable"], range=[[1, 0], [3, 3]])
     return (
         base.mark_line(cursor="pointer")
@@ -119,8 +120,10 @@ def _lines(base: Any, x: Any) -> Any:
             x=x,
             y=alt.Y("place:Q", title=None, axis=None),
             detail="run_id:N",
-            color=alt.Color("outcome:N", scale=alt.Scale(range=list(COLOURS))),
-            strokeDash=alt.StrokeDash("health:N", title="health", scale=health),
+            color=alt.Color("outcome:N", scale=hue, **_legend(len(outcomes))),
+            strokeDash=alt.StrokeDash(
+                "health:N", title="health", scale=health, **_legend(len(healths))
+            ),
             opacity=alt.when(hovered)
             .then(alt.value(1.0))
             .when(chosen)
@@ -128,17 +131,22 @@ def _lines(base: Any, x: Any) -> Any:
             # Faint instead of hidden, so that the chosen lines keep their context.
             .otherwise(alt.value(0.03)),
             strokeWidth=alt.condition(hovered, alt.value(3), alt.value(1)),
-            tooltip=["configuration:N", "value:Q", "run_id:N"],
+            tooltip=["configuration:N", "dimension:N", "value:N", "run_id:N"],
         )
         .add_params(hovered, chosen)
     )
 
 
+def _legend(num: int) -> dict[str, Any]:
+    """No legend of a single kind."""
+    return {"legend": None} if num < 2 else {}
+
+
 def _ends(base: Any, x: Any) -> list[Any]:
     """Write the smallest value of each axis below it, and the largest above."""
     return [
-        base.mark_text(dy=dy, fontSize=10, color="#555")
-        .encode(x=x, y=alt.datum(place), text=alt.Text(f"{column}:Q", format=".3~g"))
-        .transform_aggregate(**{column: f"max({column})"}, groupby=["dimension"])
+        base.mark_text(dy=dy, fontSize=10)
+        .encode(x=x, y=alt.datum(place), text=alt.Text(f"{column}:N"))
+        .transform_aggregate(num="count()", groupby=["dimension", column])
         for column, place, dy in (("low", 0.0, 10), ("high", 1.0, -8))
     ]

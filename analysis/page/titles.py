@@ -1,4 +1,4 @@
-"""Titles of the page's columns and axes, with units from the catalogue."""
+"""Titles and units of the page's columns and axes, both from the catalogue."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from analysis.figures.quantities import label_in, label_with
 from analysis.load.deployments import OFF_TARGET, REGRET, UPKEEP
 from analysis.stats.outcomes import TO_TARGET
 from bench.core.metric import Quantity
-from bench.core.metrics import label_of
+from bench.core.metrics import KNOWN, label_of
 from bench.core.quality_rows import TEST
+from bench.core.scales import COUNT, SCALES, Scale, common_unit, quantity
 
 # Costs to the target or, if a run did not reach it, what it spent.
 COSTS: tuple[Quantity, ...] = ("time_s", "energy_j", "cost_usd")
@@ -50,6 +51,15 @@ TITLES = {
     "started_utc": "started",
     "run_id": "run",
 }
+# Units of the catalogue, and a scale of counts, which are long numbers in an axis.
+PAGE_SCALES: dict[str, tuple[float, Scale]] = SCALES | {"count": (1.0, COUNT)}
+_PATHS = {name: TO_TARGET[name] for name in COSTS} | NUMBERS
+# The unit of each quantity that is shown with a prefix.
+UNITS = {
+    name: KNOWN[path].unit
+    for name, path in _PATHS.items()
+    if path in KNOWN and KNOWN[path].unit in SCALES
+} | {"samples": "count"}
 _TABLE = (
     "configuration",
     "command",
@@ -80,14 +90,39 @@ _TABLE = (
 )
 
 
-def table_columns(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Name and title of each column of the page's table.
+def table_columns(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The columns of the page's table.
 
     A column names the quality of each run if they differ in it; otherwise its title does.
+
+    Returns:
+        `name`, `title` and, of quantities with prefixes, `unit` (of UNITS) and `size`: how many of
+        that unit are one of the unit in the title. It is None if each number has its own.
     """
     several = len(_known(rows, "metric")) > 1
     titles = {name: TITLES.get(name, name) for name in _TABLE if several or name != "metric"}
-    return list((titles | {"quality": title_of("quality", rows)}).items())
+    titles |= {"quality": title_of("quality", rows)}
+    return [_column(name, title, rows) for name, title in titles.items()]
+
+
+def _column(name: str, title: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    unit = UNITS.get(name, "")
+    if unit not in SCALES:
+        return {"name": name, "title": title, "unit": "", "size": None}
+    factor, scale = SCALES[unit]
+    values = [row[name] * factor for row in rows if row[name] is not None]
+    common = None if unit == "1/s" else common_unit(values, scale)
+    shown = title.replace(f"({unit})", f"({common.name})" if common else "").strip()
+    size = common.size / factor if common else None
+    return {"name": name, "title": shown, "unit": unit, "size": size}
+
+
+def value_text(name: str, value: float) -> str:
+    """A value of a row, in a unit with a prefix if it has a unit."""
+    if name not in UNITS:
+        return str(round(value)) if value == round(value) else f"{value:.4g}"
+    factor, scale = PAGE_SCALES[UNITS[name]]
+    return quantity(value * factor, scale)
 
 
 def _known(rows: Sequence[dict[str, Any]], name: str) -> list[str]:
@@ -100,7 +135,9 @@ def labels_of(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def title_of(name: str, rows: Sequence[dict[str, Any]]) -> str:
-    """The title of a quantity: of which quality, of what samples, how joules were obtained.
+    """The title of an axis: of which quality, of what samples, how joules were obtained.
+
+    Money says what it pays for. The title has no unit if each number has its own.
 
     Args:
         name: Of TITLES.
@@ -113,6 +150,9 @@ def title_of(name: str, rows: Sequence[dict[str, Any]]) -> str:
     title = TITLES[name]
     if name in NUMBERS and len(samples) == 1:
         title = label_in(NUMBERS[name], samples[0])
+    title = title.removesuffix(f" ({UNITS.get(name, '')})")
+    if name == "cost_usd":
+        labels = _known(rows, "basis")
     if not name.endswith(("_j", "_usd")) or not labels:
         return title
     return label_with(title, labels[0] if len(labels) == 1 else "by label")

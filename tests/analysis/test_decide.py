@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,24 @@ def test_what_failed_is_left_out_and_what_is_not_comparable_is_marked(tmp_path: 
         "batch_size=32": "1 of 2 runs not comparable",
         "batch_size=512": "",
     }
-    assert group["left_out"] == [{"name": "batch_size=128", "reason": "failed"}]
+    assert group["left_out"] == [
+        {"name": "batch_size=128", "reason": "failed: loss is nan at step 96"}
+    ]
+
+
+def test_servings_say_how_they_were_served_and_invalid_ones_why_not(tmp_path: Path) -> None:
+    (trained,) = make_sweep(tmp_path, batch_sizes=(32,), seeds=(0,))
+    make_served(tmp_path, trained, Served(num_requests=700, place="edge"))
+    invalid = make_served(tmp_path, trained, Served(num_requests=700, compression="int8_static"))
+    raw = json.loads((invalid / "run.json").read_text())
+    raw["serving"] |= {"valid": False, "invalid_reasons": ["too few queries", "p99 over 10 ms"]}
+    (invalid / "run.json").write_text(json.dumps(raw))
+    group = of(decisions(load_runs([tmp_path]).runs), "serve")
+    assert [choice["how"] for choice in group["choices"]] == [
+        "backend onnxruntime on cpu, not compressed, placement edge (round trip 4 ms)"
+    ]
+    (left,) = group["left_out"]
+    assert left["reason"] == "1 of 1 passes not valid: too few queries; p99 over 10 ms"
 
 
 def test_without_runs_that_cost_anything_there_is_no_form(tmp_path: Path) -> None:

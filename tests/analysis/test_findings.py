@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from analysis.load.runs import Loaded, load_runs
-from analysis.page.findings import finding_words, read_words
+from analysis.page.findings import finding_words
 from analysis.page.losses import losses
+from analysis.page.summary_parts import read_words
 from analysis.stats.summary import summarise
 from tests.analysis.made import SWEEP_START, Made, make_run, make_sweep
 

@@ -14,8 +14,9 @@ from analysis.figures.registry import Frames, draw_figure, figure_data
 from analysis.load.runs import Loaded, load_runs
 from analysis.page.charts import chart_groups
 from analysis.page.details import details
-from analysis.page.findings import finding_words, read_words
+from analysis.page.findings import finding_words
 from analysis.page.rows import page_rows
+from analysis.page.summary_parts import read_words
 from analysis.page.titles import table_columns
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import summarise
@@ -187,10 +188,10 @@ def test_the_page_has_a_group_of_charts_for_each_task(runs: DataFrame) -> None:
         if each["title"] == "Quality against latency"
     )
     assert chart["encoding"]["y"]["title"] == "test perplexity"
-    columns = dict(table_columns(rows))
+    columns = {each["name"]: each["title"] for each in table_columns(rows)}
     assert (columns["quality"], columns["metric"]) == ("test quality", "quality measured")
     alone = [row for row in rows if row["metric"] == "rmse"]
-    columns = dict(table_columns(alone))
+    columns = {each["name"]: each["title"] for each in table_columns(alone)}
     assert columns["quality"] == "test root mean squared error"
     assert "metric" not in columns
     assert {row["sample"] for row in alone} == {"row"}

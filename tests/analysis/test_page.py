@@ -17,9 +17,12 @@ from analysis.load.runs import Loaded, load_runs
 from analysis.page.build import page_html, write_page
 from analysis.page.charts import MOST_GROUPS, chart_groups, charts
 from analysis.page.details import MOST_DETAILED, detailed_runs, details, record_pairs
-from analysis.page.findings import finding_words, read_words
+from analysis.page.findings import finding_words
 from analysis.page.parallel import places
 from analysis.page.rows import page_rows, plain
+from analysis.page.summary_parts import read_words
+from analysis.page.ticks import axis_of
+from analysis.page.titles import table_columns
 from analysis.stats.summary import summarise
 from tests.analysis.made import Made, make_sweep
 from tests.analysis.made_page import EVIL, hostile_sweep, listed
@@ -147,7 +150,7 @@ def test_charts_name_their_data_and_do_not_hold_it(sweep: Loaded) -> None:
     assert all("datasets" not in chart for chart in found.values())
     text = json.dumps(found)
     assert '"name": "runs"' in text
-    assert "energy to target (J, modelled)" in text
+    assert "energy to target (modelled)" in text
 
 
 def row(run_id: str, **more: Any) -> dict[str, Any]:
@@ -156,10 +159,37 @@ def row(run_id: str, **more: Any) -> dict[str, Any]:
         *("cpu_frac", "quality", "latency_p90_ms", "throughput_per_s", "size_bytes"),
         *("time_per_sample_s", "energy_per_prediction_j", "metric", "sample", "policy"),
         *("on_target_frac", "off_target_frac", "num_retrains", "upkeep_per_1000_j", "regret_usd"),
+        *("seed", "scenario", "flags"),
     )
     missing = dict.fromkeys(names)
     facts = {"configuration": "c", "outcome": "reached", "comparable": True, "group": "g"}
     return {"run_id": run_id, "architecture": "Mlp", **missing, **facts, **more}
+
+
+def ticks_of(name: str, *values: float) -> Any:
+    rows = [row(str(n), **{name: value}) for n, value in enumerate(values)]
+    return axis_of(alt.X, name, rows).to_dict()["axis"].get("values")
+
+
+def test_sizes_have_ticks_where_they_double_and_long_times_at_round_ones() -> None:
+    assert ticks_of("batch_size", 32, 256, 32) == [32, 256]
+    # More sizes than ticks fit: powers of two, from 1 to 4096 every second one.
+    assert ticks_of("batch_size", *range(1, 20), 4096) == [4.0**power for power in range(7)]
+    assert ticks_of("time_s", 3, 500) is None
+    # On a logarithmic axis from 20 min to 5 h, and on a linear one from 1 h 10 min to 1 h 50 min.
+    assert ticks_of("time_s", 1200, 18_000) == [
+        *(600, 1200, 1800, 3600, 7200, 10_800, 18_000, 36_000)
+    ]
+    assert ticks_of("time_s", 4200, 6600) == [4200, 4800, 5400, 6000, 6600]
+
+
+def test_columns_of_the_table_have_a_unit_that_suits_their_numbers() -> None:
+    rows = [row(str(n), time_s=n * 1e-3, latency_p90_ms=n * 10.0**-n) for n in range(1, 9)]
+    found = {each["name"]: each for each in table_columns(rows)}
+    assert (found["time_s"]["title"], found["time_s"]["size"]) == ("time to target (ms)", 1e-3)
+    # From 1 ms to 80 ns: each number has a unit of its own.
+    own = found["latency_p90_ms"]
+    assert (own["title"], own["unit"], own["size"]) == ("latency p90", "ms", None)
 
 
 def test_charts_are_of_groups_the_largest_first_and_of_runs_that_count() -> None:
@@ -178,7 +208,7 @@ def test_charts_are_of_groups_the_largest_first_and_of_runs_that_count() -> None
 
 def test_money_says_what_it_pays_for_and_two_kinds_have_no_axis_together() -> None:
     own = [row(str(n), cost_usd=float(n + 1), basis="electricity") for n in range(3)]
-    assert {place["dimension"] for place in places(own)} == {"cost to target (USD, electricity)"}
+    assert {place["dimension"] for place in places(own)} == {"cost to target (electricity)"}
     assert places([*own, row("r", cost_usd=9.0, basis="rental")]) == []
 
 
@@ -201,7 +231,7 @@ def test_places_on_a_parallel_axis_run_from_0_to_1(sweep: Loaded) -> None:
     sizes = {
         row["value"]: row["place"] for row in found if row["dimension"] == "batch size (samples)"
     }
-    assert sizes == {32: 0.0, 256: 1.0}
+    assert sizes == {"32": 0.0, "256": 1.0}
 
 
 def test_nothing_of_a_record_becomes_code(sweep: Loaded) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -244,6 +245,18 @@ for (const [place, box] of [...document.querySelectorAll('.chart')].entries()) {
 }
 return found;
 """
+_TEXTS = """
+const found = {};
+for (const box of document.querySelectorAll('.chart')) {
+  const own = found[box.parentElement.querySelector('figcaption').textContent] = {};
+  const walk = (item, role) => {
+    if (item.marktype === 'text') (own[role] ??= []).push(...item.items.map(({ text }) => text));
+    for (const each of item.items ?? []) walk(each, each.role ?? role);
+  };
+  walk(box.vegaView.scenegraph().root, '');
+}
+return found;
+"""
 _SCATTERS = {
     "Energy against time to target",
     "Time to target against batch size",
@@ -252,6 +265,19 @@ _SCATTERS = {
     "Quality against energy per prediction",
     "Throughput against latency",
 }
+
+
+def test_axes_have_units_with_prefixes_and_no_powers_of_ten(opened: Any) -> None:
+    texts = opened.execute_script(_TEXTS)
+    for title in _SCATTERS:
+        labels = [text for text in texts[title]["axis-label"] if text]
+        titles = texts[title]["axis-title"]
+        assert not any(re.search(r"e[-+]?\d|0\.000|00000", text) for text in labels), title
+        assert not any(re.search(r"\((s|ms|J|USD|bytes)\b", text) for text in titles), title
+    labels = texts["Energy against time to target"]["axis-label"]
+    assert all(re.fullmatch(r"[\d.]+ (ms|s|mJ|J)|", text) for text in labels)
+    labels = texts["Time to target against batch size"]["axis-label"]
+    assert labels[:2] == ["32", "256"]
 
 
 def marks_of(driver: Any, loaded: Loaded, folder: Path) -> Mapping[str, Any]:
@@ -382,8 +408,7 @@ const wants = (predictions, limits) => ({
 def decided(browser: Any, expression: str) -> Any:
     """What an expression of `choices` and `wants` gives on the page."""
     return browser.execute_script(
-        f"{CHOICES}; const {{ decide, breakEven, withPrefix }} = window.opbench;"
-        f"return {expression};"
+        f"{CHOICES}; const {{ decide, breakEven, quantity }} = window.opbench;return {expression};"
     )
 
 
@@ -441,17 +466,23 @@ def test_totals_whose_bounds_overlap_cannot_be_told_apart(opened: Any) -> None:
     ("value", "unit", "text"),
     [
         ("5e-5", "s", "50 µs"),
+        ("0.05", "ms", "50 µs"),
+        ("0.0312", "s", "31.2 ms"),
         ("0.003", "J", "3 mJ"),
-        ("0.99999", "s", "1 s"),
-        ("1234567", "B", "1.23 MB"),
+        ("0.9999", "ms", "1.00 ms"),
+        ("1200", "s", "20 min"),
+        ("2e3", "W", "2000 W"),
+        ("1234567", "bytes", "1.23 MB"),
+        ("20480", "count", "20.5k"),
         ("null", "s", "unknown"),
         ("0.95", "", "0.95"),
+        ("3e-5", "", "3e-5"),
         ("0", "J", "0 J"),
-        ("0.0000133", "USD", "1.33e-5 USD"),
+        ("0.0000133", "USD", "13.3 µUSD"),
     ],
 )
 def test_numbers_have_prefixes(opened: Any, value: str, unit: str, text: str) -> None:
-    assert decided(opened, f"withPrefix({value}, '{unit}')") == text
+    assert decided(opened, f"quantity({value}, '{unit}')") == text
 
 
 def test_a_decision_is_in_the_address_and_comes_back_from_it(browser: Any, page: Path) -> None:
