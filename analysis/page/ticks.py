@@ -19,8 +19,8 @@ _MOST_TICKS = 10  # of an axis whose ticks are chosen here
 _LONG_S = 600.0
 _ROUND_TIMES_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
 _HOUR_S = 3600
-# Ticks of a logarithmic axis are at every digit. The larger the ratio of the largest to the smallest
-# value, the fewer of them have a label.
+# A logarithmic axis has ticks at every digit. The larger the ratio of its ends, the fewer of them
+# have a label.
 _DIGITS = ((10.0, [1, 2, 3, 4, 5, 7]), (1000.0, [1, 2, 5]), (inf, [1]))
 _LABELLED = (
     "indexof({digits}, round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))) >= 0"
