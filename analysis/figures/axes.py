@@ -13,9 +13,10 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
-from analysis.figures.style import INK, WIDTH_IN, Width, paper_style, short_number
+from analysis.figures.axis_units import TickNumbers, fit_units
+from analysis.figures.style import INK, WIDTH_IN, Width, paper_style
 
 _P = ParamSpec("_P")
 # What a figure is drawn on: a whole figure, or its panel in a larger one.
@@ -112,7 +113,7 @@ def log_axis(
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     # Minor ticks of a short log axis would get labels of their own, which overlap.
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value, axis.get_view_interval())))
+    axis.set_major_formatter(TickNumbers(is_log=True))
     if values is not None:
         axis.set_major_locator(FixedLocator(_thinned(sorted(values), most)))
         return
@@ -125,16 +126,6 @@ def log_axis(
         # Four to seven ticks, however many decades the data span.
         subs = (1.0, 2.0, 5.0) if decades < 1.8 else (1.0, 3.0) if decades < 3 else (1.0,)
         axis.set_major_locator(LogLocator(10, subs=subs, numticks=7))
-
-
-def _tick(value: float, limits: tuple[float, float]) -> str:
-    """Write a tick, with a power of ten if others of the axis need one: not 0.0001 above 5e-5."""
-    small = min(limits) < 1e-4 and 0 < abs(value) < 1e-2
-    large = max(limits) >= 1e6 and abs(value) >= 1e4
-    if not (small or large):
-        return short_number(value)
-    mantissa, exponent = f"{value:.2e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def name_axis(axes: Axes, which: str, label: str, characters: int | None = None) -> None:
@@ -151,12 +142,9 @@ def name_axis(axes: Axes, which: str, label: str, characters: int | None = None)
 
 
 def plain_axis(axes: Axes, which: str) -> None:
-    """Make an axis linear, with large numbers written in full at each tick."""
+    """Make an axis linear, with few ticks."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(MaxNLocator(6, steps=_STEPS))
-    high = (axes.get_xlim() if which == "x" else axes.get_ylim())[1]
-    if not 1e-3 < abs(high) < 1e4:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
 
 
 def _thinned(values: list[float], most: int) -> list[float]:
@@ -165,7 +153,8 @@ def _thinned(values: list[float], most: int) -> list[float]:
 
 
 def finished(figure: Canvas, handles: Sequence[Artist], words: str, width: Width) -> Canvas:
-    """Add the legend and the note to a figure."""
+    """Choose the units of the axes, and add the legend and the note to a figure."""
+    fit_units(figure.axes)
     legend_below(figure, handles, width)
     note(figure, words.strip(), width)
     return figure

@@ -86,7 +86,8 @@ def draw_compression(data: DataFrame, *, width: Width = "one") -> Canvas:
     for axes in panels:
         axes.axhline(0, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
         axes.axvline(1, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
-        name_axis(axes, "y", f"change of {data['change_of'].iloc[0]}")
+        # The panels are low, so a line of the label has little room.
+        name_axis(axes, "y", f"change of {data['change_of'].iloc[0]}", 20)
     panels[0].set_xlabel("speedup (uncompressed / compressed latency)")
     panels[1].set_xlabel("size (compressed / uncompressed)")
     handles = [

@@ -12,10 +12,12 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from analysis.figures.axes import legend_name, log_axis
+from analysis.figures.axis_units import short_quantity
 from analysis.figures.marks import draw_band, write_beside
 from analysis.figures.prepare import HIGHLIGHTED, evenly
-from analysis.figures.style import COLOURS, GREY, INK, LINES, Width, short_names, short_number
+from analysis.figures.style import COLOURS, GREY, INK, LINES, Width, short_names
 from bench.core.arrays import Floats
+from bench.core.scales import Scale
 
 # More grey lines would only be a blot.
 _OTHERS = 40
@@ -31,12 +33,14 @@ class Terms:
         each: What is paid for each, likewise.
         crossing: Column with the number at which the next line is lower, in the rows of crossings.
         crossing_text: What stands beside it, with `{}` for the number.
+        crossing_scale: Units of the number.
     """
 
     fixed: str
     each: str
     crossing: str
     crossing_text: str
+    crossing_scale: Scale
 
 
 def draw_cost_lines(
@@ -153,6 +157,6 @@ def _draw_crossings(axes: Axes, crossings: DataFrame, terms: Terms) -> None:
         if np.log(row[terms.crossing]) < last + least:
             continue
         last = np.log(row[terms.crossing])
-        text = terms.crossing_text.format(short_number(row[terms.crossing]))
+        text = terms.crossing_text.format(short_quantity(row[terms.crossing], terms.crossing_scale))
         place = (row[terms.crossing], row["cost"])
         write_beside(axes, text, place, (4, -8), fontsize=6.5, color=INK)

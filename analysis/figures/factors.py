@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, many, wrapped
+from analysis.figures.axis_units import short_quantity
 from analysis.figures.by_configuration import variants
 from analysis.figures.marks import (
     bars_words,
@@ -36,6 +37,7 @@ from analysis.figures.style import INK, MARKERS, Width, short_number
 from analysis.load.values import numbers
 from bench.core.metric import Quantity
 from bench.core.metrics import METRICS
+from bench.core.scales import SCALES
 
 _PER_SAMPLE: dict[Quantity, str] = {
     "time_s": "target.time_per_sample_s",
@@ -187,7 +189,7 @@ def _name_line(
     at_top = product / ys[1] > xs[0]
     place = (product / ys[1], ys[1]) if at_top else (xs[0], product / xs[0])
     style = {"fontsize": 5.5, "color": "0.45", "va": "top", "zorder": 1}
-    write_beside(axes, f"{short_number(product)} {unit}", place, (2, -2), **style)
+    write_beside(axes, short_quantity(product, SCALES[unit][1]), place, (2, -2), **style)
 
 
 def _handles(

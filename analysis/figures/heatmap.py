@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from pandas import DataFrame
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrapped
+from analysis.figures.axis_units import in_unit
 from analysis.figures.batch_size import MOST_PANELS, sweep_runs, without_words
 from analysis.figures.marks import medians, n_words
 from analysis.figures.prepare import evenly
@@ -63,6 +64,8 @@ def draw_heatmap(data: DataFrame, *, width: Width = "one") -> Canvas:
     columns = 1 if width == "one" else min(2, len(names))
     height_in = 0.75 + 0.3 * min(data["lr"].nunique(), 10)
     figure, panels = canvas(width, height_in, num=len(names), columns=columns)
+    size, label = in_unit(data["value"], cost_label(data))
+    data = data.assign(value=data["value"] / size)
     values = data["value"].dropna()
     low, high = (values.min(), values.max()) if len(values) else (1.0, 1.0)
     # Costs differ by factors. Equal limits would divide by zero.
@@ -73,7 +76,6 @@ def draw_heatmap(data: DataFrame, *, width: Width = "one") -> Canvas:
     for axes, name in zip(panels, names, strict=True):
         _draw_panel(axes, data[data["architecture"] == name], rates, sizes, norm, width, columns)
         axes.set_title(wrapped(name, 50))
-    label = cost_label(data)
     if high > low:
         room = int(_PER_INCH * (-(-len(names) // columns) * height_in - _BELOW_IN))
         lines = wrapped(label, max(_FEWEST, room))

@@ -9,20 +9,12 @@ from pandas import DataFrame
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrapped
 from analysis.figures.marks import dot, draw_points
 from analysis.figures.prepare import NothingToDraw
-from analysis.figures.style import COLOURS, INK, Width, prefixed
+from analysis.figures.style import COLOURS, INK, Width
+from bench.core.scales import SCALES
 
 _MOST_PANELS = 6
 _KEY = ["configuration", "metric"]
 _DIGITS = 7  # of a commit beside a change
-# Units that get a prefix: how many of the base unit they are, and what follows the prefix.
-_PREFIXABLE = {
-    "s": (1.0, "s"),
-    "ms": (1e-3, "s"),
-    "J": (1.0, "J"),
-    "W": (1.0, "W"),
-    "bytes": (1.0, "B"),
-    "1/s": (1.0, "/s"),
-}
 _LABEL_CHARACTERS = {"one": 24, "two": 30}
 _CHARACTERS = {"one": 60, "two": 64}  # of a line above a panel
 
@@ -111,13 +103,11 @@ def _changes_words(rows: DataFrame) -> str:
 
 
 def _display(rows: DataFrame) -> tuple[float, str]:
-    """What values are multiplied by, and the unit with its prefix that they then have."""
+    """What values are multiplied by, and the unit that they then have."""
     unit = str(rows["unit"].iloc[0])
-    if unit not in _PREFIXABLE:
-        return float(rows["factor"].iloc[0]), str(rows["shown"].iloc[0])
-    size, name = _PREFIXABLE[unit]
-    factor, shown = prefixed(rows["value"] * size, name)
-    return factor * size, "1/s" if shown == "/s" else shown
+    if unit in SCALES:
+        return 1.0, unit  # the axis gets a prefix
+    return float(rows["factor"].iloc[0]), str(rows["shown"].iloc[0])
 
 
 def _words(data: DataFrame) -> str:

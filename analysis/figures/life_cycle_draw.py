@@ -7,6 +7,7 @@ from pandas import DataFrame
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style
 from analysis.figures.cost_lines import Terms, draw_cost_lines, worth_of
 from analysis.figures.style import Width
+from bench.core.scales import COUNT
 
 _LABELS = {
     "time_s": "time over the life (s)",
@@ -18,6 +19,7 @@ _TERMS = Terms(
     each="per_prediction",
     crossing="num_predictions",
     crossing_text="n = {}",
+    crossing_scale=COUNT,
 )
 
 

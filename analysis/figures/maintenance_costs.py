@@ -8,7 +8,6 @@ from analysis.figures.deployments import deployment_runs, ranked_policies
 from analysis.figures.policy_price import basis_words
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.stacked import stacked
-from analysis.figures.style import prefixed
 from analysis.load.values import numbers
 from analysis.stats.deployments import LABELS, PEOPLE, cost_parts
 from bench.core.metric import MONEY
@@ -35,15 +34,14 @@ def data_maintenance_costs(runs: DataFrame) -> DataFrame:
     shown, parts = kept[known], parts[known]
     if not parts.to_numpy().any():
         raise NothingToDraw("no upkeep cost anything")
-    factor, unit = prefixed(parts.sum(axis=1), MONEY)
-    long = (parts * factor).assign(run_id=shown["run_id"])
+    long = parts.assign(run_id=shown["run_id"])
     long = long.melt("run_id", var_name="part", value_name="value")
     data = stacked(shown.drop(columns="outcome", errors="ignore"), long, ranked_policies(shown))
     is_machine = ~data["part"].isin([LABELS, PEOPLE])
     labels = shown.groupby(shown["configuration"].astype(str))["label"].first()
     return data.assign(
         label=data["configuration"].map(labels).where(is_machine, ""),
-        axis=f"mean cost of the upkeep\n({unit}; machine: {basis_words(shown)})",
+        axis=f"mean cost of the upkeep\n({MONEY}; machine: {basis_words(shown)})",
         remark=_remark(kept, shown),
     )
 

@@ -20,14 +20,13 @@ from analysis.figures.deployments import NEVER_ON_TARGET, deployment_runs
 from analysis.figures.marks import bars_words, dot, draw_bars, draw_points, n_words, paired_medians
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.quantities import label_with
-from analysis.figures.style import COLOURS, INK, Width, prefixed, short_names
+from analysis.figures.style import COLOURS, INK, Width, short_names
 from analysis.figures.tradeoff_draw import draw_letters, staircase, strictly_better
 from analysis.load.deployments import OFF_TARGET, UPKEEP
 from analysis.load.joules import joules_in_doubt
 from analysis.load.values import numbers
 from analysis.stats.pareto import front_probability, noise_of
-from bench.core.metric import with_unit
-from bench.core.metrics import metric_at
+from bench.core.metrics import label_of, metric_at
 from bench.core.stats.intervals import MIN_RUNS
 
 _BEATEN = "0.55"
@@ -93,9 +92,7 @@ def draw_maintenance_pareto(data: DataFrame, *, width: Width = "one") -> Canvas:
     """Draw what `data_maintenance_pareto` gives."""
     figure, (axes,) = canvas(width, 2.4 if width == "one" else 3.2)
     names, common = short_names(data["configuration"])
-    factor, unit = prefixed(data["y"], "J")
     scaled = {f"x{end}": 100 * data[f"x{end}"] for end in ("", "_low", "_high")}
-    scaled |= {f"y{end}": factor * data[f"y{end}"] for end in ("", "_low", "_high")}
     rows = data.assign(**scaled, configuration=data["configuration"].map(names))
     oracle = rows[rows["is_oracle"].astype(bool)]
     policies = rows[~rows["is_oracle"].astype(bool)].sort_values("x")
@@ -127,7 +124,7 @@ def draw_maintenance_pareto(data: DataFrame, *, width: Width = "one") -> Canvas:
     _scale(axes, rows)
     axes.set_xlabel("predictions below the target (%)")
     labels = sorted(set(data["label"]))
-    label = with_unit(metric_at(UPKEEP).title, unit)
+    label = label_of(UPKEEP)
     # A long legend leaves the axes little height.
     label = label_with(label, labels[0] if len(labels) == 1 else "by label")
     name_axis(axes, "y", label, 18)

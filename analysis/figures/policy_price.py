@@ -28,14 +28,16 @@ from analysis.figures.cost_lines import Terms, draw_cost_lines, lowest, worth_of
 from analysis.figures.deployments import deployment_runs
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.quantities import cost_bases
-from analysis.figures.style import INK, Width, prefixed
+from analysis.figures.style import INK, Width
 from analysis.load.joules import ELECTRICITY
 from analysis.load.values import numbers
 from analysis.stats.lifecycle import break_even_predictions, cheapest_in_turn
 from bench.core.arrays import Floats
-from bench.core.metric import MONEY
+from bench.core.scales import MONEY
 
-_TERMS = Terms(fixed="cost", each="errors", crossing="price", crossing_text="{}")
+_TERMS = Terms(
+    fixed="cost", each="errors", crossing="price", crossing_text="{}", crossing_scale=MONEY
+)
 _MOST_TIMES = 10.0  # times the cheapest policy, up to which others are drawn
 _BEYOND = 10.0  # times the prices that matter, to both sides
 
@@ -136,23 +138,19 @@ def draw_policy_price(data: DataFrame, *, width: Width = "one") -> Canvas:
     figure, panels = canvas(width, height_in, num=min(2, int(chosen.sum())), sharex=True)
     asked = float(data["asked_usd"].iloc[0])
     low, high = _span(policies, crossings, asked)
-    to_price, price_unit = prefixed([high / _BEYOND], MONEY)
-    to_cost, cost_unit = prefixed(policies["cost"] + high / _BEYOND * policies["errors"], MONEY)
-    lines = _scaled(policies, to_cost, to_price)
-    points = crossings.assign(price=crossings["price"] * to_price, cost=crossings["cost"] * to_cost)
-    usable, span = lines[chosen], (low * to_price, high * to_price)
-    handles, common = draw_cost_lines(panels[0], usable, points, _TERMS, span=span, width=width)
-    num = np.geomspace(*span, 200)
+    usable, span = policies[chosen], (low, high)
+    handles, common = draw_cost_lines(panels[0], usable, crossings, _TERMS, span=span, width=width)
+    num = np.geomspace(low, high, 200)
     handles += _draw_envelope(panels[0], usable, num)
     if not is_oracle.all():
-        handles += _draw_oracles(panels[0], lines[is_oracle], num)
+        handles += _draw_oracles(panels[0], policies[is_oracle], num)
     for axes in panels[1:]:
-        draw_cost_lines(axes, usable, points, _TERMS, span=span, width=width, is_relative=True)
+        draw_cost_lines(axes, usable, crossings, _TERMS, span=span, width=width, is_relative=True)
         _limit(axes)
         axes.set_ylabel("times the cheapest\npolicy")
-    handles += _draw_asked(panels, asked * to_price)
-    panels[-1].set_xlabel(f"price of an error ({price_unit})")
-    name_axis(panels[0], "y", f"upkeep and errors ({cost_unit}: {data['basis'].iloc[0]})", 18)
+    handles += _draw_asked(panels, asked)
+    panels[-1].set_xlabel("price of an error (USD)")
+    name_axis(panels[0], "y", f"upkeep and errors (USD: {data['basis'].iloc[0]})", 18)
     return finished(figure, handles, f"{_words(data, crossings)} {common}", width)
 
 
@@ -177,14 +175,6 @@ def _span(policies: DataFrame, crossings: DataFrame, asked: float) -> tuple[floa
     prices = [price for price in (*crossings["price"], asked) if price > 0]
     prices = prices or [worth_of(policies, _TERMS) or 1.0]
     return min(prices) / _BEYOND, max(prices) * _BEYOND
-
-
-def _scaled(policies: DataFrame, to_cost: float, to_price: float) -> DataFrame:
-    """Costs and errors in the units of both axes."""
-    ends = ("", "_low", "_high")
-    costs = {f"cost{end}": policies[f"cost{end}"] * to_cost for end in ends}
-    errors = {f"errors{end}": policies[f"errors{end}"] * to_cost / to_price for end in ends}
-    return policies.assign(**costs, **errors)
 
 
 def _draw_envelope(axes: Axes, lines: DataFrame, num: Floats) -> list[Line2D]:

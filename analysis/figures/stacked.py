@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 from pandas import DataFrame, MultiIndex
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrapped
+from analysis.figures.axis_units import in_unit
 from analysis.figures.marks import n_words, write_beside
 from analysis.figures.prepare import evenly
 from analysis.figures.style import COLOURS, HATCHES, INK, Width, short_names, short_number
@@ -68,6 +69,8 @@ def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
 
     A part with the label `modelled` has slanted hatches.
     """
+    size, axis_label = in_unit(data["total_high"], str(data["axis"].iloc[0]))
+    data = data.assign(**{name: data[name] / size for name in ("mean", "total_low", "total_high")})
     names = list(dict.fromkeys(data["configuration"]))
     short, common = short_names(names)
     labels = [_bar_name(data, name, short[name], 26 if width == "one" else 56) for name in names]
@@ -103,7 +106,7 @@ def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
     axes.set_yticks(places, labels, fontsize=6)
     axes.grid(visible=False, axis="y")
     axes.set_xlim(left=0)
-    axes.set_xlabel(str(data["axis"].iloc[0]))
+    axes.set_xlabel(axis_label)
     return finished(figure, handles, f"{_words(data)} {common}", width)
 
 

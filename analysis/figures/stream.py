@@ -14,8 +14,9 @@ from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, plai
 from analysis.figures.deployments import deployment_runs, label_words, ranked_policies
 from analysis.figures.marks import dot
 from analysis.figures.prepare import HIGHLIGHTED, NothingToDraw, evenly
-from analysis.figures.style import COLOURS, INK, Width, prefixed, short_names, short_number
+from analysis.figures.style import COLOURS, INK, Width, short_names, short_number
 from analysis.load.values import column
+from bench.core.scales import ENERGY, Unit, unit_of
 
 _ACCURACY, _BELOW, _BARS, _ALARM = COLOURS[0], COLOURS[3], COLOURS[2], COLOURS[1]
 _DRIFT = "0.88"
@@ -126,21 +127,21 @@ def draw_stream(data: DataFrame, *, width: Width = "one") -> Canvas:
     height_in = (0.85 if width == "one" else 0.95) + 0.75 / len(runs)  # all share one axis of time
     figure, panels = canvas(width, height_in, num=len(runs), sharex=True, sharey=True)
     names, common = short_names([str(name) for name, _ in runs])
-    factor, unit = prefixed(data.loc[data["kind"] == "retraining", "value"], "J")
-    most_j = factor * data.loc[data["kind"] == "retraining", "value"].max()
+    most_j = data.loc[data["kind"] == "retraining", "value"].max()
+    unit = unit_of(np.nan_to_num(most_j), ENERGY)
     span = float(data["end"].max())
     for axes, (name, rows) in zip(panels, runs, strict=True):
         _draw_windows(axes, rows)
         _draw_events(axes, rows, span)
         if not np.isnan(most_j) and most_j > 0:
-            _draw_joules(axes, rows, factor, most_j, span, unit)
+            _draw_joules(axes, rows, most_j, span, unit)
         axes.set_title(wrapped(_title(names[str(name)], rows), _characters(width)), fontsize=6.5)
         axes.set_ylabel("accuracy")
         axes.set_xlim(0, span)
     _limit_accuracy(panels[0], data)
     panels[-1].set_xlabel("predictions served")
     plain_axis(panels[-1], "x")
-    return finished(figure, _handles(data), f"{_words(data, unit)} {common}", width)
+    return finished(figure, _handles(data), f"{_words(data, unit.name)} {common}", width)
 
 
 def _characters(width: Width) -> int:
@@ -210,16 +211,14 @@ def _draw_events(axes: Axes, rows: DataFrame, span: float) -> None:
         )
 
 
-def _draw_joules(
-    axes: Axes, rows: DataFrame, factor: float, most: float, span: float, unit: str
-) -> None:
+def _draw_joules(axes: Axes, rows: DataFrame, most: float, span: float, unit: Unit) -> None:
     """Bars on an axis of their own, which ends above them."""
     right = axes.twinx()
     trained = rows[rows["kind"] == "retraining"]
     modelled = str(rows["label"].iloc[0]).startswith("modelled")
     right.bar(
         np.minimum(trained["start"], span),
-        factor * trained["value"].fillna(0.0),
+        trained["value"].fillna(0.0),
         width=_BAR_WIDTH_FRAC * span,
         color="white" if modelled else _BARS,
         edgecolor=_BARS,
@@ -228,8 +227,8 @@ def _draw_joules(
         zorder=2,
     )
     right.set_ylim(0, most / (0.8 * _BARS_FRAC))
-    right.set_yticks([0, most], ["0", short_number(most)])
-    right.set_ylabel(unit, color=_BARS, rotation=0, y=0.5 * _BARS_FRAC, labelpad=2)
+    right.set_yticks([0, most], ["0", short_number(most / unit.size)])
+    right.set_ylabel(unit.name, color=_BARS, rotation=0, y=0.5 * _BARS_FRAC, labelpad=2)
     right.tick_params(axis="y", colors=_BARS)
     right.grid(visible=False)
     right.spines["right"].set_visible(True)

@@ -5,7 +5,6 @@ Nothing is set at import; `paper_style` is a context manager that restores the p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -77,25 +76,6 @@ def short_number(value: float) -> str:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     mantissa, exponent = f"{value:.2e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
-
-
-_PREFIXES = ((1e-9, "n"), (1e-6, "µ"), (1e-3, "m"), (1.0, ""), (1e3, "k"), (1e6, "M"))
-
-
-def prefixed(values: Iterable[float], unit: str) -> tuple[float, str]:
-    """Choose the prefix of a unit in which the largest of some values reads best.
-
-    Args:
-        values: In the unit. Missing and infinite ones do not count.
-        unit: Such as `J`.
-
-    Returns:
-        What to multiply the values by, and the unit with its prefix: (1000, `mJ`).
-    """
-    sizes = [abs(value) for value in values if math.isfinite(value)]
-    most = max(sizes, default=0.0) or 1.0
-    size, prefix = max((pair for pair in _PREFIXES if pair[0] <= most), default=_PREFIXES[0])
-    return 1 / size, prefix + unit
 
 
 @contextmanager
