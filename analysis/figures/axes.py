@@ -1,4 +1,4 @@
-"""What every figure has: canvas, axes, legend, and the note that says what is shown."""
+"""What every figure has: canvas, axes, legend, and the words of its caption."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from analysis.figures.axis_units import TickNumbers, fit_units
-from analysis.figures.style import INK, WIDTH_IN, Width, paper_style
+from analysis.figures.caption import set_caption
+from analysis.figures.style import WIDTH_IN, Width, paper_style
 
 _P = ParamSpec("_P")
 # What a figure is drawn on: a whole figure, or its panel in a larger one.
@@ -24,8 +25,6 @@ Canvas = Figure | SubFigure
 _HEIGHT_IN = {"one": 2.3, "two": 3.0}
 _NAME_CHARACTERS = {"one": 56, "two": 110}  # of a line of a legend
 _LABEL_CHARACTERS = {"x": 50, "y": 32}  # of a line of an axis label
-_NOTE_SIZE = 6
-_CHARACTERS_PER_INCH = 21  # of the note's type
 _MOST_VECTOR_POINTS = 2000
 _STEPS = [1, 2, 5, 10]  # three digits are then enough for the exact value of a tick
 
@@ -153,10 +152,10 @@ def _thinned(values: list[float], most: int) -> list[float]:
 
 
 def finished(figure: Canvas, handles: Sequence[Artist], words: str, width: Width) -> Canvas:
-    """Choose the units of the axes, and add the legend and the note to a figure."""
+    """Choose the units of the axes, add the legend, and keep the words for the caption."""
     fit_units(figure.axes)
     legend_below(figure, handles, width)
-    note(figure, words.strip(), width)
+    set_caption(figure, words)
     return figure
 
 
@@ -175,13 +174,6 @@ def legend_below(figure: Canvas, handles: Sequence[Artist], width: Width) -> Non
     # Inches per line of the legend's type, measured on figures of one and two columns.
     _grow(figure, 0.135 * max(sum(text.count("\n") + 1 for text in texts) / columns, rows) + 0.1)
     figure.legend(handles=list(handles), loc="outside lower left", ncols=columns, borderaxespad=0.2)
-
-
-def note(figure: Canvas, text: str, width: Width) -> None:
-    """Write what is shown in small type above the axes; the figure grows by that height."""
-    wrapped = textwrap.fill(text, int(WIDTH_IN[width] * _CHARACTERS_PER_INCH))
-    _grow(figure, 0.1 * (wrapped.count("\n") + 1) + 0.05)
-    figure.suptitle(wrapped, x=0.01, ha="left", fontsize=_NOTE_SIZE, color=INK, linespacing=1.25)
 
 
 def _grow(figure: Canvas, by_in: float) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
-from analysis.figures.axes import Canvas, drawing_on, in_paper_style, note, wrapped
+from analysis.figures.axes import Canvas, drawing_on, in_paper_style, wrapped
+from analysis.figures.caption import caption_of, panel_captions, set_caption
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.style import WIDTH_IN, Width
 from analysis.load.values import column
@@ -112,12 +113,14 @@ def draw_panels(data: DataFrame, draw: Callable[..., Canvas], width: Width) -> C
     panels = figure.subfigures(len(rows_in), columns, squeeze=False, height_ratios=rows_in)
     for panel, title, (_, rows) in zip(panels.ravel(), titles, parts, strict=False):
         panel.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")
-        # A panel inside the panel, because both the title and the note of a figure are a suptitle.
-        with drawing_on(panel.subfigures(1, 1)):
+        with drawing_on(panel):
             draw(rows, width=panel_width)
     omitted = data["omitted"].iloc[0]
-    if isinstance(omitted, str) and omitted:
-        note(figure, omitted, width)
+    captions = [
+        (str(title), caption_of(panel))
+        for panel, (title, _) in zip(figure.subfigs, parts, strict=False)
+    ]
+    set_caption(figure, panel_captions(captions, omitted if isinstance(omitted, str) else ""))
     return figure
 
 

@@ -67,7 +67,7 @@ def training_runs(runs: DataFrame) -> DataFrame:
     trained = counted_copy(runs[column(runs, "target.metric").notna()])
     if trained.empty:
         raise NothingToDraw("no run of a training")
-    trained["outcome"] = _outcomes(trained)
+    trained["outcome"] = outcome_names(trained)
     trained["comparable"] = are_comparable(trained)
     trained["architecture"] = architectures(trained)
     return with_host(trained)
@@ -94,7 +94,8 @@ def counted_copy(runs: DataFrame) -> DataFrame:
     return counted_runs(runs.assign(**{n: np.nan for n in _NEEDED if n not in runs})).copy()
 
 
-def _outcomes(runs: DataFrame) -> Series:
+def outcome_names(runs: DataFrame) -> Series:
+    """How each training ended: reached, missed or failed."""
     ended = outcomes(runs)
     names = np.select([ended.hit, ended.failed], ["reached", "failed"], "missed")
     return Series(names, index=runs.index, dtype=object)

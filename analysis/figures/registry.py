@@ -129,6 +129,41 @@ def figure_data(
     return panel_data(frames.runs, groups, lambda runs: _data(entry, frames, runs, {}, keywords))
 
 
+def figure_runs(
+    name: str,
+    frames: Frames,
+    data: DataFrame,
+    *,
+    run: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> DataFrame:
+    """The runs that a figure was drawn from, for its caption; empty if it does not show runs.
+
+    Args:
+        name: As for figure_data.
+        frames: As for figure_data.
+        data: Of figure_data, with these arguments.
+        run: As for figure_data.
+        options: As for figure_data.
+    """
+    entry = entry_of(name)
+    if entry.groups is None:
+        picked = {} if run is None else {"run": run}
+        if entry.pick is None:
+            return frames.runs.iloc[:0]
+        chosen: DataFrame = function_of(entry.pick)(frames.runs, **picked)
+        return chosen
+    groups = frames.groups(entry.groups, {**entry.options, **(options or {})})
+    if "group" in data:  # groups without a panel are named in the caption
+        groups = [group for group in groups if group.title in set(data["group"])]
+    from pandas import concat
+
+    runs = concat([group.runs for group in groups])
+    if entry.pick is not None:
+        runs = function_of(entry.pick)(runs)
+    return runs
+
+
 def _data(
     entry: Entry,
     frames: Frames,

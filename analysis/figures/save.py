@@ -1,4 +1,4 @@
-"""Figures as files: PDF, SVG and PNG in the widths of a paper, and the plotted data beside them.
+"""Figures as files: PDF, SVG and PNG in the widths of a paper, with their data and caption beside.
 
 The same figure always gives the same bytes: files have no dates and no random identifiers.
 """
@@ -8,17 +8,20 @@ The same figure always gives the same bytes: files have no dates and no random i
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib import rcParams
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_mixed import MixedModeRenderer
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from pandas import DataFrame
+from PIL import Image
 
-from analysis.figures.png import png
+from analysis.figures.caption import latex_caption
 from analysis.figures.renderers import PdfRenderer, PixelCanvas, SvgRenderer, VectorRenderer
 from analysis.figures.style import paper_style
 from analysis.figures.texts import POINTS_PER_INCH
@@ -26,6 +29,8 @@ from analysis.tables.files import writing
 from analysis.tables.text_table import frame_csv
 
 FORMATS = ("pdf", "svg", "png")
+_COMPRESSION = 3  # of 9, of a PNG; more saves little and takes long
+_DIGITS = 6  # of places as shares of a figure: a thousandth of a pixel
 
 # That of a PDF comes last, see VectorRenderer.
 _VECTORS: dict[str, type[SvgRenderer | PdfRenderer]] = {"svg": SvgRenderer, "pdf": PdfRenderer}
@@ -77,13 +82,27 @@ def _lay_out(figure: Figure) -> PixelCanvas:
     if engine is not None:
         engine.execute(figure)
         figure.set_layout_engine("none")
+        _round_places(figure)
     return canvas
+
+
+def _round_places(figure: Figure) -> None:
+    """Round the places of panels and axes: the solver's last digits differ from call to call."""
+    for panel in figure.findobj(SubFigure):
+        box = panel.bbox_relative
+        box.p0, box.p1 = np.round(box.p0, _DIGITS), np.round(box.p1, _DIGITS)
+    for axes in figure.findobj(Axes):
+        axes.set_position(np.round(axes.get_position().bounds, _DIGITS))
 
 
 def _png(canvas: PixelCanvas) -> bytes:
     """Draw a PNG, without transparency, which no figure has and which takes long to compress."""
     canvas.draw()
-    return png(np.asarray(canvas.buffer_rgba()), canvas.figure.dpi)
+    size, dpi = canvas.get_width_height(physical=True), canvas.figure.dpi
+    pixels = Image.frombuffer("RGBA", size, canvas.buffer_rgba()).convert("RGB")
+    file = io.BytesIO()
+    pixels.save(file, "png", compress_level=_COMPRESSION, dpi=(dpi, dpi))
+    return file.getvalue()
 
 
 def _vectors(figure: Figure, names: Sequence[str]) -> dict[str, bytes]:
@@ -110,21 +129,40 @@ def save_data(data: DataFrame, path: Path) -> Path:
     return path
 
 
+def save_caption(caption: str, stem: Path) -> list[Path]:
+    """Write the caption of a figure as `<stem>.txt`, and as `<stem>.tex` for a paper.
+
+    Raises:
+        CannotWrite: The folder cannot be written to.
+    """
+    texts = {"txt": f"{caption}\n", "tex": latex_caption(stem.name, caption)}
+    paths = {stem.with_name(f"{stem.name}.{kind}"): text for kind, text in texts.items()}
+    with writing(stem.parent):
+        for path, text in paths.items():
+            path.write_text(text, encoding="utf-8")
+    return list(paths)
+
+
 def save_all(
-    figures: Mapping[str, Figure], data: DataFrame, stem: Path, formats: Sequence[str] = FORMATS
+    figures: Mapping[str, Figure],
+    data: DataFrame,
+    caption: str,
+    stem: Path,
+    formats: Sequence[str] = FORMATS,
 ) -> list[Path]:
-    """Write a figure in several widths and its data: `<stem>_<width>.<format>`, `<stem>.csv`.
+    """Write a figure in several widths as `<stem>_<width>.<format>`, its data and its caption.
 
     Args:
         figures: Figure by width.
-        data: What all of them show.
+        data: What all of them show; `<stem>.csv`.
+        caption: What is said about them; `<stem>.txt` and `<stem>.tex`.
         stem: The files' path without width and suffix.
         formats: Of pdf, svg and png.
 
     Raises:
         ValueError: There is no such format.
     """
-    paths = [save_data(data, stem.with_name(f"{stem.name}.csv"))]
+    paths = [save_data(data, stem.with_name(f"{stem.name}.csv")), *save_caption(caption, stem)]
     for width, figure in figures.items():
         paths += save_figure(figure, stem.with_name(f"{stem.name}_{width}"), formats)
     return paths

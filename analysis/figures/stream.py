@@ -249,8 +249,9 @@ def _handles(data: DataFrame) -> list[Line2D | Patch]:
         style: dict[str, Any] = {"color": _BARS, "linewidth": 0.6, "linestyle": ":"}
         handles.append(Line2D([], [], label="retraining", **style))
     elif len(trained):
-        modelled = data["label"].astype(str).str.startswith("modelled").any()
-        bar = Patch(edgecolor=_BARS, linewidth=0.7, label="joules of a retraining")
+        modelled = bool(data["label"].astype(str).str.startswith("modelled").any())
+        label = f"joules of a retraining{' (modelled)' if modelled else ''}"
+        bar = Patch(edgecolor=_BARS, linewidth=0.7, label=label)
         bar.set_facecolor("white" if modelled else _BARS)
         bar.set_hatch("//////" if modelled else "")
         handles.append(bar)

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.figures.registry import Frames, draw_figure, figure_data
+from analysis.figures.caption import whole_caption
+from analysis.figures.entries import entry_of
+from analysis.figures.methods import METHODS
+from analysis.figures.registry import Frames, draw_figure, figure_data, figure_runs
 from analysis.figures.save import save_all
-from analysis.figures.style import Width
+from analysis.figures.style import WIDTH_IN, Width
 from bench.config.report import FilesConfig
 
 
@@ -40,7 +43,11 @@ def write_figure(
     """
     data = figure_data(name, frames, run=run, options=options)
     figures = {width: draw_figure(name, data, _width(width)) for width in files.widths}
-    return save_all(figures, data, folder / name, files.formats)
+    shown = figure_runs(name, frames, data, run=run, options=options)
+    # The widest figure has room for the most, so its caption is true of the others.
+    widest = figures[max(figures, key=lambda width: WIDTH_IN[width])]
+    caption = whole_caption(entry_of(name).title, widest, shown, METHODS.get(name, ""))
+    return save_all(figures, data, caption, folder / name, files.formats)
 
 
 def _width(name: str) -> Width:

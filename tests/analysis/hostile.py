@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from analysis.figures.caption import whole_caption
 from analysis.figures.entries import FIGURES
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.registry import Frames, draw_figure, figure_data
@@ -323,7 +324,8 @@ def analyse(
                 data = figure_data(name, frames)
                 if name in drawn:
                     figure = draw_figure(name, data, "one")
-                    save_all({"one": figure}, data, out / "figures" / name, ["svg"])
+                    caption = whole_caption(name, figure, frames.runs, "")
+                    save_all({"one": figure}, data, caption, out / "figures" / name, ["svg"])
             except NothingToDraw:
                 pass
             except Exception as error:

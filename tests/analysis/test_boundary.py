@@ -75,7 +75,7 @@ def test_what_fails_is_listed_and_all_else_is_written(
     assert f"not drawn: tta_eta: {reason}\n" in told.out
     assert "in fails_in_one" in told.err
     names = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert names == {"hits.csv", "hits_one.svg"}
+    assert names == {"hits.csv", "hits.tex", "hits.txt", "hits_one.svg"}
     assert reason in (tmp_path / "report.html").read_text()
     assert (tmp_path / "tables" / "time.md").exists()
     drawing = ["drawing figures: 0 of 2 done", "drawing figures: 1 of 2 done"]
@@ -301,7 +301,7 @@ def test_names_are_text_in_a_figure_which_is_drawn_again_from_its_data(
     named: DataFrame, tmp_path: Path
 ) -> None:
     data = figure_data("tta_eta", Frames(named))
-    save_all({"one": draw_figure("tta_eta", data, "one")}, data, tmp_path / "whole", ["svg"])
+    save_all({"one": draw_figure("tta_eta", data, "one")}, data, "", tmp_path / "whole", ["svg"])
     shown = (tmp_path / "whole_one.svg").read_text()
     assert "$x_$ $y" in shown
     again = pd.read_csv(tmp_path / "whole.csv")

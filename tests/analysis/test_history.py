@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
+from analysis.figures.caption import caption_of
 from analysis.figures.history import data_history, draw_history
 from analysis.figures.prepare import NothingToDraw
 from analysis.load.history import COLUMNS, load_history
@@ -50,12 +51,9 @@ def test_the_figure_names_each_change_and_says_what_it_leaves_out(
     changed = figure.axes[0]
     assert changed.get_ylabel().endswith("(s)")
     assert changed.get_title(loc="left") == "c0ffee0: worse by 5.0%"
-    assert figure.get_suptitle().startswith("train mlp digits. Each point is")
-    assert (
-        figure.get_suptitle()
-        .replace("\n", " ")
-        .endswith("1 in all. 6 of 7 series that vary, those with the latest changes first.")
-    )
+    words = caption_of(figure)
+    assert words.startswith("train mlp digits. Each point is")
+    assert words.endswith("1 in all. 6 of 7 series that vary, those with the latest changes first.")
 
 
 def test_without_a_history_or_without_variation_there_is_nothing_to_draw(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_report_has_figures_tables_and_a_page_and_says_what_it_lacks(
     done = run_module("analysis.report", arguments, cwd=tmp_path)
     assert done.stdout.endswith("exit code 0\nof torch, pytorch_lightning, codecarbon: []\n")
     figures = sorted(path.name for path in (tmp_path / "here" / "figures").iterdir())
-    assert figures == ["tta_eta.csv", "tta_eta_one.svg", "tta_eta_two.svg"]
+    assert figures == [f"tta_eta{end}" for end in (".csv", ".tex", ".txt", "_one.svg", "_two.svg")]
     assert (tmp_path / "here" / "tables" / "time.csv").exists()
     page = (tmp_path / "here" / "report.html").read_text()
     assert "no run of bench.serve" in page  # why latency is not drawn
@@ -150,7 +150,7 @@ def test_a_result_against_a_setting_is_drawn(results: Path, tmp_path: Path) -> N
     files = ("formats=[svg]", "widths=[one]", "out=.", f"results={results}")
     answer = run_here(tmp_path, analysis.plot.main, "figure=tradeoff", *axes, *files)
     assert answer.code == 0, answer.err
-    assert "No front: batch size" in (tmp_path / "tradeoff_one.svg").read_text()
+    assert "No front: batch size" in (tmp_path / "tradeoff.txt").read_text()
 
 
 def test_a_folder_of_which_no_run_can_be_read_ends_with_3(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_one_figure_of_any_two_columns(results: Path, tmp_path: Path) -> None:
     )
     assert answer.code == 0, answer.err
     names = sorted(path.name for path in (tmp_path / "here").iterdir())
-    assert names == ["tradeoff.csv", "tradeoff_one.svg"]
+    assert names == [f"tradeoff{end}" for end in (".csv", ".tex", ".txt", "_one.svg")]
 
 
 def test_several_roots_and_globs_are_taken() -> None:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis.figures.axes import log_axis, wrapped
+from analysis.figures.caption import caption_of
 from analysis.figures.entries import FIGURES
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.registry import Frames, draw_figure, figure_data, require_figures
@@ -81,7 +82,7 @@ def texts_of(figure: Figure) -> str:
 def texts_on(figure: Figure) -> str:
     """As `texts_of`, of a figure that was drawn already."""
     found = [text.get_text() for text in figure.findobj(mpl.text.Text)]
-    return "\n".join(str(text) for text in found if text)
+    return "\n".join(str(text) for text in [*found, caption_of(figure)] if text)
 
 
 @dataclass(frozen=True)
@@ -188,9 +189,16 @@ def test_files_have_truetype_fonts_text_as_text_and_no_date(
 ) -> None:
     data = drawn("tta_eta").data
     figures = {width: draw_figure("tta_eta", data, width) for width in ("one", "two")}
-    paths = save_all(figures, data, tmp_path / "figures" / "tta_eta")
+    caption = "From 3 runs of a_b: 50% of 7 µJ."
+    paths = save_all(figures, data, caption, tmp_path / "figures" / "tta_eta")
+    assert (tmp_path / "figures" / "tta_eta.txt").read_text() == f"{caption}\n"
+    tex = (tmp_path / "figures" / "tta_eta.tex").read_text().splitlines()
+    assert tex[1:] == [
+        r"\caption{From 3 runs of a\_b: 50\% of 7 $\mu$J.}",
+        r"\label{fig:tta_eta}",
+    ]
     assert sorted(path.name for path in paths) == [
-        "tta_eta.csv",
+        *(f"tta_eta.{kind}" for kind in ("csv", "tex", "txt")),
         *(f"tta_eta_{width}.{kind}" for width in ("one", "two") for kind in ("pdf", "png", "svg")),
     ]
     pdf = (tmp_path / "figures" / "tta_eta_one.pdf").read_bytes()

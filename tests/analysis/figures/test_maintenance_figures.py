@@ -13,6 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
+from analysis.figures.caption import caption_of
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.registry import Frames, draw_figure, figure_data
 from analysis.load.runs import load_runs
@@ -67,7 +68,7 @@ def words_of(figure: Figure) -> str:
     figure.set_layout_engine("none")  # test_drawing.py lays out every figure
     figure.draw_without_rendering()
     texts = [text.get_text() for text in figure.findobj(mpl.text.Text)]
-    return " ".join(" ".join(str(text) for text in texts).split())
+    return " ".join(" ".join(map(str, [*texts, caption_of(figure)])).split())
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from pandas import DataFrame
 
+from analysis.figures.caption import caption_of
 from analysis.figures.entries import FIGURES
 from analysis.figures.panels import MOST_PANELS, panel_data
 from analysis.figures.prepare import NothingToDraw
@@ -41,7 +42,8 @@ TRAININGS = (
 
 def words_of(figure: Figure) -> str:
     figure.draw_without_rendering()
-    return " ".join(" ".join(text.get_text() for text in figure.findobj(Text)).split())
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    return " ".join(" ".join([*texts, caption_of(figure)]).split())
 
 
 @pytest.fixture(scope="module")

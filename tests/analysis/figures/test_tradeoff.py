@@ -7,6 +7,7 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 from pandas import DataFrame
 
+from analysis.figures.caption import caption_of
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.served import data_served_tradeoff, serving_source
 from analysis.figures.tradeoff import data_tradeoff, tradeoff_peers
@@ -139,7 +140,8 @@ def words_of(data: DataFrame) -> str:
     figure = draw_tradeoff(data, width="two")
     assert isinstance(figure, Figure)
     figure.draw_without_rendering()
-    return " ".join(" ".join(text.get_text() for text in figure.findobj(Text)).split())
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    return " ".join(" ".join([*texts, caption_of(figure)]).split())
 
 
 def test_what_a_note_says_of_all_is_true_of_the_beaten_too() -> None:

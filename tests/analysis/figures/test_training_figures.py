@@ -11,6 +11,7 @@ from matplotlib.text import Text
 from pandas import DataFrame, concat
 
 from analysis.figures.batch_size import data_batch_size
+from analysis.figures.caption import caption_of
 from analysis.figures.codecarbon import data_codecarbon
 from analysis.figures.curves import data_curves, draw_curves
 from analysis.figures.factors import data_factors
@@ -431,7 +432,7 @@ def test_a_run_without_an_evaluation_has_no_curve_and_is_counted() -> None:
     figure = draw_curves(data)
     words = " ".join(" ".join(text.get_text() for text in figure.findobj(Text)).split())
     assert "1/2" in words
-    assert "1 runs without an evaluation here have no curve" in words
+    assert "1 runs without an evaluation here have no curve" in caption_of(figure)
 
 
 def test_runs_without_a_batch_size_are_counted() -> None:
@@ -475,8 +476,7 @@ def test_a_sample_above_1_does_not_set_the_scale_of_a_timeline() -> None:
     figure = draw_timeline(data_timeline(run, DataFrame({"run_id": []}), telemetry))
     (axes,) = figure.axes
     assert axes.get_ylim()[1] < 1.1
-    words = " ".join(text.get_text() for text in figure.findobj(Text))
-    assert "1 samples above 1" in " ".join(words.split())
+    assert "1 samples above 1" in caption_of(figure)
 
 
 def phase_energy(

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
+from analysis.figures.caption import latex_caption, whole_caption
 from analysis.load.once import settled
 from analysis.load.runs import load_runs
 from analysis.stats.best import runs_needed
@@ -524,7 +526,9 @@ def test_latex_compiles(made_tables: dict[str, TextTable], tmp_path: Path) -> No
         rows=((Cell(text="x\\y"), Cell(text="{1} [1, inf)", best=True)),),
         notes=("~ & ^",),
     )
-    body = [to_latex(t, reference=f"tab:{n}") for n, t in (made_tables | {"h": hard}).items()]
+    caption = latex_caption("hits", whole_caption(hard.title, Figure(), pd.DataFrame(), "“µ² •”"))
+    body = [rf"\begin{{figure}}{caption}\end{{figure}}"]
+    body += [to_latex(t, reference=f"tab:{n}") for n, t in (made_tables | {"h": hard}).items()]
     packages = r"\usepackage[utf8]{inputenc}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx}"
     document = [r"\documentclass{article}", packages, r"\begin{document}", *body]
     source = tmp_path / "main.tex"
