@@ -26,6 +26,7 @@ _HEIGHT_IN = {"one": 2.3, "two": 3.0}
 _NAME_CHARACTERS = {"one": 56, "two": 110}  # of a line of a legend
 _LABEL_CHARACTERS = {"x": 50, "y": 32}  # of a line of an axis label
 _MOST_VECTOR_POINTS = 2000
+_EQUALS = "\u00a0=\u00a0"
 _STEPS = [1, 2, 5, 10]  # three digits are then enough for the exact value of a tick
 
 
@@ -188,8 +189,10 @@ def many(number: int) -> bool:
 
 def wrapped(text: str, characters: int) -> str:
     """Break a name into lines at spaces, and a word that is too long at a dot, sign or dash."""
-    pieces = [piece for word in text.split(" ") for piece in _pieces(word, characters)]
-    return textwrap.fill(" ".join(pieces), characters, break_on_hyphens=False)
+    whole = text.replace(" = ", _EQUALS)  # no line ends within `n = 2`
+    pieces = [piece for word in whole.split(" ") for piece in _pieces(word, characters)]
+    filled = textwrap.fill(" ".join(pieces), characters, break_on_hyphens=False)
+    return filled.replace(_EQUALS, " = ")
 
 
 def legend_name(text: str, width: Width) -> str:

@@ -10,10 +10,10 @@ from pandas import DataFrame
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, plain_axis
 from analysis.figures.deployments import deployment_runs
+from analysis.figures.letters import draw_letters
 from analysis.figures.marks import bars_words, dot, draw_points, n_words, paired_medians
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.style import COLOURS, INK, Width, short_names, short_number
-from analysis.figures.tradeoff_draw import draw_letters
 from analysis.load.values import column, numbers
 
 _PER_10K = 1e4
@@ -129,6 +129,7 @@ def draw_detectors(data: DataFrame, *, width: Width = "one") -> Canvas:
         found=data["y"].notna() | data["num_changes"].eq(0),
         y=data["y"].fillna(beyond),
         front=False,
+        beaten_by=None,
         front_share=np.nan,
     )
     detectors, baseline = drawn[~is_baseline].sort_values("x"), drawn[is_baseline]

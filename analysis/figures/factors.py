@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
@@ -16,6 +15,7 @@ from pandas import DataFrame, Series
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, many, wrapped
 from analysis.figures.axis_units import short_quantity
 from analysis.figures.by_configuration import variants
+from analysis.figures.keyed import shades
 from analysis.figures.marks import (
     bars_words,
     dot,
@@ -112,9 +112,7 @@ def draw_factors(data: DataFrame, *, width: Width = "one") -> Canvas:
         list(dict.fromkeys(data.sort_values(["architecture", "kind"])["kind"])), _MOST_KINDS
     )
     sizes = sorted(data["batch_size"].dropna().unique())
-    # Without the ends of the map, which are too light and too dark.
-    shades = colormaps["viridis_r"](np.linspace(0, 1, len(sizes) + 3)[2:-1])[:, :3]
-    colours = dict(zip(sizes, map(tuple, shades), strict=True))
+    colours = dict(zip(sizes, shades(len(sizes)), strict=True))
     raster = many(len(data))
     if not raster:
         of_bars = [colours.get(size, INK) for size in data["batch_size"]]

@@ -17,11 +17,12 @@ from analysis.figures.axes import (
     plain_axis,
 )
 from analysis.figures.deployments import NEVER_ON_TARGET, deployment_runs
+from analysis.figures.letters import draw_letters
 from analysis.figures.marks import bars_words, dot, draw_bars, draw_points, n_words, paired_medians
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.quantities import label_with
 from analysis.figures.style import COLOURS, INK, Width, short_names
-from analysis.figures.tradeoff_draw import draw_letters, staircase, strictly_better
+from analysis.figures.tradeoff_draw import staircase, strictly_better
 from analysis.load.deployments import OFF_TARGET, UPKEEP
 from analysis.load.joules import joules_in_doubt
 from analysis.load.values import numbers
@@ -46,8 +47,8 @@ def data_maintenance_pareto(runs: DataFrame) -> DataFrame:
         A row for each configuration: `configuration`, `x` (share of predictions in windows below
         the target) and `y` (joules of the upkeep per 1,000 predictions) with their `_low` and
         `_high`, `front` (among comparable runs of one `label`, without the oracle, which knows the
-        future), `front_share`, `is_oracle`, `never_on_target`, `num_runs`, `num_incomparable`,
-        `num_without` (runs without joules).
+        future), `beaten_by` (a policy that beats it), `front_share`, `is_oracle`,
+        `never_on_target`, `num_runs`, `num_incomparable`, `num_without` (runs without joules).
 
     Raises:
         NothingToDraw: No run has both.
@@ -75,7 +76,7 @@ def data_maintenance_pareto(runs: DataFrame) -> DataFrame:
 def _with_fronts(data: DataFrame, known: DataFrame) -> DataFrame:
     """Add the front of the policies that can be used, one for each label of joules."""
     usable = known[known["comparable"] & ~known["is_oracle"]]
-    data = data.assign(front=False, front_share=np.nan)
+    data = data.assign(front=False, beaten_by=None, front_share=np.nan)
     for _, rows in usable.groupby("label"):
         noise = (noise_of(rows, OFF_TARGET), noise_of(rows, UPKEEP))
         found = front_probability(rows, "x", "y", ("min", "min"), noise=noise)
@@ -83,6 +84,7 @@ def _with_fronts(data: DataFrame, known: DataFrame) -> DataFrame:
         places = data["configuration"].isin(found.index)
         names = data.loc[places, "configuration"]
         data.loc[places, "front"] = names.map(found["on_front"]).astype(bool)
+        data.loc[places, "beaten_by"] = names.map(found["beaten_by"]).astype(object)
         data.loc[places, "front_share"] = names.map(found["front_probability"])
     return data
 
@@ -94,6 +96,7 @@ def draw_maintenance_pareto(data: DataFrame, *, width: Width = "one") -> Canvas:
     names, common = short_names(data["configuration"])
     scaled = {f"x{end}": 100 * data[f"x{end}"] for end in ("", "_low", "_high")}
     rows = data.assign(**scaled, configuration=data["configuration"].map(names))
+    rows["beaten_by"] = rows["beaten_by"].map(names)
     oracle = rows[rows["is_oracle"].astype(bool)]
     policies = rows[~rows["is_oracle"].astype(bool)].sort_values("x")
     is_front = policies["front"].astype(bool)

@@ -98,32 +98,35 @@ def short_names(names: Iterable[str]) -> tuple[dict[str, str], str]:
         that would become equal are not shortened.
     """
     distinct = list(dict.fromkeys(names))
-    parts = {name: _parts(name) for name in distinct}
-    whole = {name: _plain(words) for name, words in parts.items()}
+    parts = {name: name_parts(name) for name in distinct}
+    whole = {name: plain_name(words) for name, words in parts.items()}
     if len(distinct) < 2:
         return whole, ""
     shared = set.intersection(*map(set, parts.values()))
     short = {
-        name: _plain([part for part in words if part not in shared])
+        name: plain_name([part for part in words if part not in shared])
         for name, words in parts.items()
     }
     # Two equal names, or an empty one, would name no configuration.
     if len(set(short.values())) < len(distinct) or not all(short.values()):
         return whole, ""
-    common = _plain([part for part in parts[distinct[0]] if part in shared])
+    common = plain_name([part for part in parts[distinct[0]] if part in shared])
     return short, f"All: {common}." if common else ""
 
 
-def _parts(name: str) -> list[tuple[int, str]]:
+def name_parts(name: str) -> list[tuple[int, str]]:
     """Split a name into parts, each with its side of `|`: what was served, and how."""
     sides = [side.strip() for side in name.split("|")]
     # With its side, because `model=` may stand on both and mean different things.
     return [(place, part) for place, side in enumerate(sides) if side for part in side.split(" ")]
 
 
-def _plain(parts: list[tuple[int, str]]) -> str:
+def plain_name(parts: list[tuple[int, str]]) -> str:
+    """Join parts of name_parts, without keys that are clear from their values."""
     texts = []
     for _, part in parts:
         key, equals, value = part.partition("=")
-        texts.append(value if equals and key in _PLAIN and value else part)
+        # `none` by itself would not say what there is none of.
+        clear = equals and key in _PLAIN and value not in ("", "none")
+        texts.append(value if clear else part)
     return " ".join(texts)

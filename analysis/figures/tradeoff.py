@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from pandas import DataFrame, Series, concat
 
@@ -33,6 +35,8 @@ from analysis.stats.deployments import stream_words
 from analysis.stats.pareto import Noise, front_probability, noise_of
 from analysis.stats.peers import Group, peer_groups
 from bench.core.metric import Better
+
+_NO_FRONT: dict[str, Any] = {"front": False, "beaten_by": None, "front_share": np.nan}
 
 
 def tradeoff_peers(runs: DataFrame, *, x: str, y: str, area: str | None = None) -> list[Group]:
@@ -72,7 +76,8 @@ def data_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = None) -
         `y_high`, `area`, `missed` (whether the median run missed: x and y are then what was spent),
         `off_target` (whether half of the runs or more missed their target), `front` (judged by the
         comparable runs among configurations of the same `label`: none is better by more than noise
-        and sampling error), `front_share` (of resamples; missing with too few runs), `num_runs`,
+        and sampling error), `beaten_by` (one that is), `front_share` (of resamples; missing with
+        too few runs), `num_runs`,
         `num_reached`, `num_incomparable`, `x_name`, `y_name`, `area_name`, `x_better`, `y_better`
         (`min` or `max`; missing for a setting), `sample` (of the task), `labels` (how joules and
         money were obtained), `num_without` (runs that lack one of the two), `remark`.
@@ -126,7 +131,7 @@ def _with_fronts(
     data["label"] = data["configuration"].map(labels)
     # Against a setting, no point is better than another.
     if better[0] is None or better[1] is None:
-        return data.assign(front=False, front_share=np.nan)
+        return data.assign(**_NO_FRONT)
     missed = known["x_bound"] | known["y_bound"]
     fronts = [
         front_probability(
@@ -140,9 +145,10 @@ def _with_fronts(
         for _, rows in known[known["comparable"]].groupby(known["configuration"].map(labels))
     ]
     if not fronts:
-        return data.assign(front=False, front_share=np.nan)
+        return data.assign(**_NO_FRONT)
     front = concat(fronts).set_index("configuration")
     data["front"] = data["configuration"].map(front["on_front"]).eq(True)
+    data["beaten_by"] = data["configuration"].map(front["beaten_by"]).astype(object)
     data["front_share"] = data["configuration"].map(front["front_probability"]).astype("float64")
     return data
 

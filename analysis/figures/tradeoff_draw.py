@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
-from matplotlib.path import Path
-from matplotlib.textpath import TextPath
-from matplotlib.transforms import Affine2D
 from pandas import DataFrame, Series, concat
 
 from analysis.figures.axes import (
@@ -20,9 +18,10 @@ from analysis.figures.axes import (
     many,
     name_axis,
     plain_axis,
-    wrapped,
 )
-from analysis.figures.marks import bars_words, dot, draw_bars, draw_points, n_words, write_beside
+from analysis.figures.keyed import Looks, looks_of
+from analysis.figures.letters import MOST_LETTERS, draw_letters
+from analysis.figures.marks import bars_words, dot, draw_bars, draw_points, n_words
 from analysis.figures.quantities import SETTING, is_charge, label_in, label_with, sample_in
 from analysis.figures.style import COLOURS, INK, Width, short_names, short_number
 from analysis.stats.accuracy import is_share
@@ -30,8 +29,7 @@ from bench.core.arrays import Floats
 from bench.core.metrics import label_of, metric_at
 from bench.core.stats.intervals import MIN_RUNS
 
-_MOST_LETTERS = 8  # points of the front with a letter
-_OFFSETS = ((3.5, 3.5), (-9.0, -9.0), (3.5, -9.0), (-9.0, 3.5))  # of letters from points, in pt
+_BEATEN = "0.55"  # colour of a point that has no other
 
 
 @in_paper_style
@@ -42,13 +40,22 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
     drawn = data.dropna(subset=["x", "y"])
     # Of all that are drawn: what the note says of all must be true of each point.
     names, common = short_names(drawn["configuration"])
-    drawn = drawn.assign(configuration=drawn["configuration"].map(names))
+    characters = 50 if width == "one" else 100
+    # Few points have letters, and many a colour and a shape.
+    looks = None
+    if len(drawn) - drawn["front"].sum() > MOST_LETTERS:
+        looks = looks_of(list(drawn["configuration"]), characters)
+    drawn = drawn.assign(
+        colour=_colours(drawn, looks),
+        marker="o" if looks is None else drawn["configuration"].map(looks.markers),
+        **{name: drawn[name].map(names) for name in ("configuration", "beaten_by")},
+    )
     x_better, y_better = (data[f"{axis}_better"].iloc[0] for axis in ("x", "y"))
     front = drawn[drawn["front"]].sort_values("x", ascending=x_better == "min")
     others = drawn[~drawn["front"]].sort_values("x")
     sizes = _areas(drawn["area"])
-    _draw_points(axes, others, sizes, "0.55")
-    _draw_points(axes, front, sizes, COLOURS[0])
+    _draw_points(axes, others, sizes)
+    _draw_points(axes, front, sizes)
     # Joules of different labels are not comparable, so no line connects them.
     for _, members in front.groupby("label", dropna=False):
         steps = strictly_better(members, y_better == "min")
@@ -65,8 +72,9 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
         else:
             plain_axis(axes, which)
         name_axis(axes, which, _label(data, name))
-    characters = 50 if width == "one" else 100
-    handles = [*draw_letters(axes, front, others, characters), *_other_handles(front, others)]
+    letters = draw_letters(axes, front, others, characters)
+    keys = looks.handles if looks else []
+    handles = [*letters, *keys, *_other_handles(front, others, "" if looks else "o")]
     return finished(figure, handles, f"{_words(data)} {common}", width)
 
 
@@ -111,69 +119,47 @@ def _areas(area: Series) -> Series:
     return sizes
 
 
-def _draw_points(axes: Axes, rows: DataFrame, sizes: Series, colour: str) -> None:
+def _colours(drawn: DataFrame, looks: Looks | None) -> list[Any]:
+    if looks is not None:
+        return [looks.colours[name] for name in drawn["configuration"]]
+    return [COLOURS[0] if is_front else _BEATEN for is_front in drawn["front"]]
+
+
+def _draw_points(axes: Axes, rows: DataFrame, sizes: Series) -> None:
+    """Draw points in their colours and shapes; a triangle missed its target."""
     if rows.empty:
         return
     # Thousands of bars hide the points, so a large figure has none.
     raster = many(len(rows))
     if not raster:
         known = rows[~rows["missed"]]  # what misses spent has no interval
-        draw_bars(axes, known, "x", "y", color=colour, linewidth=0.6, alpha=0.7)
-    off_target = rows["off_target"].astype(bool)
-    for part, marker in ((rows[~off_target], "o"), (rows[off_target], "^")):
-        edge = INK if marker == "^" else colour
+        draw_bars(axes, known, "x", "y", color=list(known["colour"]), linewidth=0.6, alpha=0.7)
+    marker = rows["marker"].where(~rows["off_target"].astype(bool), "^")
+    # One call for each shape and colour: scatter has one marker per call.
+    for (shape, colour), part in rows.groupby([marker, "colour"], sort=False):
         draw_points(
             axes,
             part["x"],
             part["y"],
             part["num_incomparable"] == 0,
-            colour,
+            [colour],
             size=sizes[part.index],
-            marker=marker,
-            edgecolors=edge,
+            marker=shape,
+            edgecolors=INK if shape == "^" else [colour],
             alpha=0.85,
             rasterized=raster,
         )
 
 
-def draw_letters(axes: Axes, front: DataFrame, others: DataFrame, characters: int) -> list[Line2D]:
-    """Write letters next to points of the front, and of others if there are few."""
-    capitals = _named(axes, front, "ABCDEFGH", COLOURS[0], characters)
-    # Letters on some of many beaten points would look like a choice.
-    few = others if len(others) <= _MOST_LETTERS else others.iloc[:0]
-    return capitals + _named(axes, few, "abcdefgh", "0.4", characters)
-
-
-def _named(axes: Axes, rows: DataFrame, letters: str, colour: str, characters: int) -> list[Line2D]:
+def _other_handles(front: DataFrame, others: DataFrame, marker: str) -> list[Line2D]:
     handles: list[Line2D] = []
-    for letter, row in zip(letters, rows.to_dict("records"), strict=False):
-        offset = _OFFSETS[len(handles) % len(_OFFSETS)]
-        style = {"fontsize": 7, "fontweight": "bold", "color": colour, "zorder": 4}
-        write_beside(axes, letter, (row["x"], row["y"]), offset, **style)
-        share = row["front_share"] if row["front"] else np.nan
-        percent = "" if np.isnan(share) else f", {100 * share:.0f}%"
-        text = f"{row['configuration'] or 'all runs'}  n = {row['num_runs']}{percent}"
-        label = wrapped(text, characters)
-        handles.append(dot(label, colour, marker=letter_marker(letter)))
-    return handles
-
-
-def letter_marker(letter: str) -> Path:
-    """A letter as a marker of the legend. `$A$` would be a formula, and the style has none."""
-    shape = TextPath((0, 0), letter, prop=FontProperties(weight="bold"))
-    box = shape.get_extents()
-    across, down = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-    return Affine2D().translate(-across, -down).transform_path(shape)
-
-
-def _other_handles(front: DataFrame, others: DataFrame) -> list[Line2D]:
-    handles: list[Line2D] = []
-    if len(front) > _MOST_LETTERS:
-        handles.append(dot(f"{len(front) - _MOST_LETTERS} more on the front", COLOURS[0]))
+    if len(front) > MOST_LETTERS:
+        more = f"{len(front) - MOST_LETTERS} more on the front"
+        handles.append(dot(more, COLOURS[0], marker=marker))
     incomparable = others["num_incomparable"] == others["num_runs"]
     beaten = others[~others["missed"] & ~incomparable]
     if len(front) and len(beaten):
-        handles.append(dot(f"beaten by another ({len(beaten)})", "0.55"))
+        handles.append(dot(f"beaten by another ({len(beaten)})", _BEATEN, marker=marker))
     whole = concat([front, others])
     num_off_target = int(whole["off_target"].sum())
     if num_off_target:

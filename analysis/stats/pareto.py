@@ -74,27 +74,57 @@ def pareto_front(
     Source: the uncertainty of a difference from the bounds of its parts is that of Zou and Donner
         (2008), Construction of confidence limits about effect measures (MOVER).
     """
-    costs = _as_costs(values, better)
-    # NaN compares as false, so this drops missing values as well as misses.
-    usable = (costs < np.inf).all(axis=1)
-    front = np.zeros(len(costs), dtype=bool)
-    # Sorted, because a benefit becomes a cost by its sign: its lower bound is then the upper one.
-    ends = np.sort([_as_costs(each, better) for each in bounds or (values, values)], axis=0)
-    front[usable] = _front(costs[usable], costs[usable] - ends[0][usable], ends[1][usable])
+    usable, dominates = _dominance(values, better, bounds)
+    front = np.zeros(len(usable), dtype=bool)
+    free: Bools = np.logical_not(np.logical_or.reduce(dominates, axis=0))
+    front[usable] = free if free.any() else True
     return front
 
 
-def _front(costs: Floats, down: Floats, upper: Floats) -> Bools:
-    """The front of costs of shape (n, 2) with the distances to their lower and upper bounds."""
+def beaten_by(
+    values: Floats, better: tuple[Better, Better], bounds: tuple[Floats, Floats] | None = None
+) -> list[int | None]:
+    """Find what dominates each point that is not on the front: a member of it where one does.
+
+    Args:
+        values: As for pareto_front.
+        better: As for pareto_front.
+        bounds: As for pareto_front.
+
+    Returns:
+        The place of the other point; None for members of the front, and for points that are not on
+        it for another reason.
+    """
+    usable, dominates = _dominance(values, better, bounds)
+    places = np.flatnonzero(usable)
+    found: list[int | None] = [None] * len(usable)
+    front = pareto_front(values, better, bounds)
+    for column in np.flatnonzero(~front[places]):
+        others = dominates[:, column]
+        others = others & front[places] if (others & front[places]).any() else others
+        found[places[column]] = int(places[others.argmax()])
+    return found
+
+
+def _dominance(
+    values: Floats, better: tuple[Better, Better], bounds: tuple[Floats, Floats] | None
+) -> tuple[Bools, Bools]:
+    """Which points can be on a front, and, of these, whether point i dominates point j: [i, j]."""
+    costs = _as_costs(values, better)
+    # NaN compares as false, so this drops missing values as well as misses.
+    usable: Bools = np.logical_and.reduce(costs < np.inf, axis=1)
+    # Sorted, because a benefit becomes a cost by its sign: its lower bound is then the upper one.
+    ends = np.sort([_as_costs(each, better) for each in bounds or (values, values)], axis=0)
+    costs, upper = costs[usable], ends[1][usable]
+    down = costs - ends[0][usable]
     gain = costs[None] - costs[:, None]  # [i, j]: how much less i costs than j
     # The gain must exceed the uncertainty of the difference: the upper side of the better one and
     # the lower side of the worse one.
     beats = gain > np.hypot((upper - costs)[:, None], down[None])
     beats_in_one = beats.any(axis=2)
     # Better in one metric, and not beaten in any.
-    dominates = beats_in_one & ~beats_in_one.T
-    front: Bools = np.logical_not(np.logical_or.reduce(dominates, axis=0))
-    return front if front.any() else np.ones(len(costs), dtype=bool)
+    dominates: Bools = beats_in_one & ~beats_in_one.T
+    return usable, dominates
 
 
 def _as_costs(values: Floats, better: tuple[Better, Better]) -> Floats:
@@ -140,10 +170,11 @@ def front_probability(
         seed: Of the resampling.
 
     Returns:
-        A row for each `configuration`: `num, num_missing, x, y, on_front, front_probability`. x and
-        y have their own names and are missing if the median is infinite or there is none; the
-        probability is missing if there are too few runs. num_missing runs lack one of the metrics
-        and are left out of the medians.
+        A row for each `configuration`: `num, num_missing, x, y, on_front, beaten_by,
+        front_probability`. x and y have their own names and are missing if the median is infinite
+        or there is none; beaten_by is a configuration that dominates this one, and missing on the
+        front; the probability is missing if there are too few runs. num_missing runs lack one of
+        the metrics and are left out of the medians.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, for the resampling.
     """
@@ -157,14 +188,17 @@ def front_probability(
     medians = _all_medians(samples)
     bounds = None if noise is None else _all_bounds(known, samples, medians, noise)
     num = np.array([len(rows) for rows in indices.values()], dtype=int)
+    names = list(indices)
+    others = beaten_by(medians, better, bounds)
     return DataFrame(
         {
-            "configuration": list(indices),
+            "configuration": names,
             "num": num,
             "num_missing": num - [len(rows) for rows in known],
             x: np.where(np.isfinite(medians[:, 0]), medians[:, 0], np.nan),
             y: np.where(np.isfinite(medians[:, 1]), medians[:, 1], np.nan),
             "on_front": pareto_front(medians, better, bounds),
+            "beaten_by": [None if other is None else names[other] for other in others],
             "front_probability": _shares(samples, better, bounds, num_resamples, seed),
         }
     )

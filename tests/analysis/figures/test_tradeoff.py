@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 from matplotlib.text import Text
 from pandas import DataFrame
 
 from analysis.figures.caption import caption_of
+from analysis.figures.keyed import looks_of
+from analysis.figures.letters import draw_letters, letter_marker
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.served import data_served_tradeoff, serving_source
 from analysis.figures.tradeoff import data_tradeoff, tradeoff_peers
-from analysis.figures.tradeoff_draw import draw_tradeoff, letter_marker, staircase
+from analysis.figures.tradeoff_draw import draw_tradeoff, staircase
 from bench.core.labels import ROW_FLAGS
 from tests.analysis.figures.literal import by, frame, missed, reached, served
 
@@ -158,6 +161,67 @@ def test_what_a_note_says_of_all_is_true_of_the_beaten_too() -> None:
     assert "mlp lr=0.1" in words  # the beaten one is named as well
     alike = data_tradeoff(runs.iloc[:2], x=TIME, y=ENERGY)
     assert "All: lr=0.02." in words_of(alike)
+
+
+def grid(num_lrs: int, num_sizes: int) -> DataFrame:
+    """A grid in which each configuration is worse than the one before in both metrics."""
+    pairs = [(lr, size) for lr in range(1, num_lrs + 1) for size in range(num_sizes)]
+    return frame(
+        *(
+            reached(f"batch_size={2**size} lr={lr / 10}", 1.0 + n, 1.0 + n)
+            for n, (lr, size) in enumerate(pairs)
+        )
+    )
+
+
+def test_what_beats_a_configuration_is_named_in_the_data_and_beside_its_letter() -> None:
+    runs = frame(reached("a", 1.0, 9.0), reached("b", 5.0, 1.0), reached("c", 9.0, 2.0))
+    data = data_tradeoff(runs, x=TIME, y=ENERGY)
+    assert list(data["beaten_by"].fillna("")) == ["", "", "b"]
+    assert "c n = 1, beaten by B" in words_of(data)
+
+
+def test_many_configurations_have_the_colour_of_one_key_and_the_shape_of_the_others() -> None:
+    data = data_tradeoff(grid(3, 4), x=TIME, y=ENERGY)
+    figure = draw_tradeoff(data)
+    assert isinstance(figure, Figure)
+    (axes,) = figure.axes
+    looks = {
+        (str(points.get_facecolor()), str(points.get_paths()[0].vertices))
+        for points in axes.collections
+        if isinstance(points, PathCollection)
+    }
+    assert len(looks) == 12  # each of the 3 x 4 configurations has a look of its own
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    keys = [f"batch_size={2**n}" for n in range(4)] + [f"lr={n / 10}" for n in (1, 2, 3)]
+    assert texts == ["batch_size=1 lr=0.1  n = 1", *keys, "beaten by another (11)"]
+
+
+def test_keys_with_too_many_values_leave_the_points_grey() -> None:
+    assert looks_of([f"lr={n}" for n in range(9)], 50) is None
+    many = [f"lr={n} width={m} depth={m}" for n in range(2) for m in range(12)]
+    assert looks_of(many, 50) is None
+    looks = looks_of(["model=cnn lr=0.1", "model=cnn", "model=mlp #1a"], 50)
+    assert looks is not None
+    assert len({(looks.colours[n], looks.markers[n]) for n in looks.colours}) == 3
+
+
+def test_a_letter_stands_where_no_other_mark_is() -> None:
+    """Five places near to one another: no letter is on a point, nor on another letter."""
+    cross = [(0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0), (0.0, 0.0)]
+    rows = DataFrame(cross, columns=["x", "y"]).assign(
+        configuration=list("abcdef"), front=False, beaten_by=None, front_share=np.nan, num_runs=1
+    )
+    axes = Figure(figsize=(3.5, 2.4)).subplots()
+    axes.set(xlim=(-6, 6), ylim=(-6, 6))  # 16 points from one to the next across, 11 upwards
+    draw_letters(axes, rows.iloc[:0], rows, 50)
+    assert [text.get_text() for text in axes.texts] == ["a f", "b", "c", "d", "e"]
+    to_pt = 72 / axes.figure.dpi
+    points = np.array([axes.transData.transform(place) * to_pt for place in cross[:5]])
+    offsets = np.array([text.get_position() for text in axes.texts])
+    marks = np.concatenate([points, points + offsets])
+    gaps = np.hypot(*(marks[:, None] - marks[None]).transpose(2, 0, 1))
+    assert gaps[~np.eye(len(marks), dtype=bool)].min() >= 6.0
 
 
 def sweep_of_one_network(num: int, accuracies: list[float], jitter: float) -> DataFrame:
