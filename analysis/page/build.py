@@ -19,33 +19,25 @@ from markupsafe import Markup
 from pandas import DataFrame
 
 from analysis.figures.prepare import are_comparable
-from analysis.load.values import column
+from analysis.load.history import load_history
+from analysis.load.records import Lists
+from analysis.load.runs import NO_LISTS
 from analysis.page.charts import MOST_GROUPS, chart_groups
 from analysis.page.decide import decisions
 from analysis.page.details import MOST_DETAILED, detailed_runs, details
 from analysis.page.findings import finding_words
-from analysis.page.rows import page_rows, plain
+from analysis.page.history import history_section
+from analysis.page.neighbours import neighbours
+from analysis.page.provenance import provenance
+from analysis.page.rows import page_rows
 from analysis.page.summary_parts import Part, read_words
 from analysis.page.titles import PAGE_SCALES, table_columns
-from analysis.stats.outcomes import hosts, refused
+from analysis.stats.outcomes import refused
 from analysis.tables.files import Make, at_once, writing
 from analysis.tables.text_table import TextTable
 from bench.core.files import cache_folder, replace_file
 
 _MOST_LISTED = 200  # runs in the lists of incomparable and of refused runs
-# Facts about the origin of the numbers, for each host and revision among the runs.
-_PROVENANCE = {
-    "host.cpu_name": "processor",
-    "host.num_cpus": "CPUs",
-    "host.memory_bytes": "memory (bytes)",
-    "host.os": "system",
-    "host.python": "Python",
-    "host.libraries.torch": "torch",
-    "host.git_commit": "revision",
-    "host.git_dirty": "changed since",
-    "schema_version": "schema",
-}
-
 _SCRIPTS = ("units.js", "decide.js", "panel.js", "page.js")  # one module
 
 _Part = TypeVar("_Part")
@@ -86,14 +78,24 @@ class Prepared:
     findings: Sequence[Part]
 
 
-def prepare_page(runs: DataFrame, summary: DataFrame, make: Make = at_once) -> Prepared:
+def prepare_page(
+    runs: DataFrame,
+    summary: DataFrame,
+    make: Make = at_once,
+    *,
+    lists: Lists = NO_LISTS,
+    history: DataFrame | None = None,
+) -> Prepared:
     """Make the parts of the page that follow from the runs alone, which takes most of the time.
 
     Args:
         runs: As loaded.
         summary: Of summarise, of these runs.
         make: Makes each part of the page.
+        lists: Of load_runs; without them, the records of runs in detail are read again.
+        history: Of load_history; None for none.
     """
+    checks = load_history(None) if history is None else history
     part = _parts(make)
     no_words: list[Part] = []
     no_dicts: list[dict[str, Any]] = []
@@ -101,16 +103,20 @@ def prepare_page(runs: DataFrame, summary: DataFrame, make: Make = at_once) -> P
     # Curves and telemetry of all runs would make the page too large for a browser.
     shown = part("runs in detail", lambda: detailed_runs(runs), runs.iloc[:0])
     rows = part("table of runs", lambda: page_rows(runs), no_dicts)
+    section = part("history", lambda: history_section(runs, checks), None)
     data = {
         "scales": PAGE_SCALES,
         "columns": table_columns(rows),
         "runs": rows,
         "groups": part("charts", lambda: chart_groups(rows), no_dicts),
-        "details": part("runs in detail", lambda: details(shown), no_details),
+        "details": part("runs in detail", lambda: details(shown, lists), no_details),
+        "neighbours": _only(shown, part("nearest configurations", lambda: neighbours(runs), {})),
+        "history": section.charts if section else [],
         "decide": part("decisions", lambda: decisions(runs), no_dicts),
     }
     variables = {
-        "provenance": part("provenance", lambda: _provenance(runs), no_dicts),
+        "history": section,
+        "provenance": part("provenance", lambda: provenance(runs), no_dicts),
         "num_detailed": len(shown),
         "num_groups": len({row["group"] for row in rows}),
         "data": _json(data),
@@ -140,6 +146,11 @@ def page_html(
     parts = [*first, *prepared.findings]
     html: str = _template().render(parts=parts, **_lists(runs, listed), **prepared.variables)
     return html
+
+
+def _only(shown: DataFrame, by_run: dict[str, Any]) -> dict[str, Any]:
+    """What there is about the runs that are shown in detail."""
+    return {run_id: by_run[run_id] for run_id in shown["run_id"] if run_id in by_run}
 
 
 def _parts(make: Make) -> Make:
@@ -251,28 +262,6 @@ def _vega() -> str:
         kept.parent.mkdir(parents=True, exist_ok=True)
         replace_file(kept, bundle.encode())
     return bundle
-
-
-def _provenance(runs: DataFrame) -> list[dict[str, Any]]:
-    """Each combination of host and revision, and the number of its runs."""
-    facts = DataFrame({title: column(runs, name) for name, title in _PROVENANCE.items()})
-    # Texts, because groupby leaves out rows with a missing key.
-    texts = facts.astype(object).where(facts.notna(), "not recorded").map(_text)
-    texts["host"] = hosts(runs)
-    texts = texts.drop(columns="processor")
-    names = ["host", *texts.columns.drop("host")]
-    grouped = texts.groupby(names, sort=True).size().reset_index(name="num_runs")
-    return [
-        {
-            "facts": [(str(name), str(row[name])) for name in names],
-            "num_runs": int(row["num_runs"]),
-        }
-        for row in grouped.to_dict("records")
-    ]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(plain(value))
 
 
 def _with_reasons(runs: DataFrame, reason: str) -> list[dict[Any, Any]]:

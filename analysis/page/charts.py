@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from analysis.figures.style import COLOURS
-from analysis.page.parallel import OUTCOMES, dimensions, parallel, places
+from analysis.page.parallel import OUTCOMES, axes, dimensions, parallel
 from analysis.page.ticks import axis_of, number_format
 from analysis.page.titles import COSTS, NUMBERS, TITLES, UNITS, labels_of, title_of
 
@@ -61,8 +61,8 @@ def chart_groups(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         rows: Of page_rows.
 
     Returns:
-        `title` and `num` (runs) of each group, its `charts` (title and specification) and `places`
-        (see places); at most MOST_GROUPS of them.
+        `title` and `num` (runs) of each group, its `charts` (title and specification) and `axes`
+        (of the last chart); at most MOST_GROUPS of them.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -74,7 +74,7 @@ def chart_groups(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "title": title,
             "num": len(peers),
             "charts": [{"title": name, "spec": spec} for name, spec in charts(peers).items()],
-            "places": places(peers),
+            "axes": axes(peers),
         }
         for title, peers in largest
     ]
@@ -136,18 +136,19 @@ def _scatter(
 ) -> dict[str, Any]:
     """Draw points of runs: colour for a setting, shape for the outcome, hollow if incomparable."""
     chosen = alt.selection_point(fields=[colour], bind="legend")
-    hue = _hue(colour, rows)
-    area: Any = alt.value(60) if size is None else _area(size, rows)
+    drawn = [row for row in rows if row[x] is not None and row[y] is not None]
+    hue = _hue(colour, drawn)
+    area: Any = alt.value(60) if size is None else _area(size, drawn)
     chart = (
         alt.Chart(alt.NamedData(RUNS))
         # Not filled but with a stroke and a fill of their own: a hollow point keeps its outline.
-        .mark_point(filled=False, strokeWidth=1.4, cursor="pointer")
+        .mark_point(filled=False, strokeWidth=1.7, cursor="pointer")
         .encode(
-            x=axis_of(alt.X, x, rows),
-            y=axis_of(alt.Y, y, rows),
+            x=axis_of(alt.X, x, drawn),
+            y=axis_of(alt.Y, y, drawn),
             stroke=alt.Stroke(**hue),
             fill=alt.Fill(**hue),  # Vega merges the two equal legends
-            shape=_shape(rows),
+            shape=_shape(drawn),
             size=area,
             fillOpacity=alt.condition("datum.comparable", alt.value(0.75), alt.value(0.0)),
             opacity=alt.condition(chosen, alt.value(1.0), alt.value(0.12)),
@@ -203,7 +204,7 @@ def _hue(colour: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     ordinal = colour not in ("architecture", "label", "policy")
     return {
         "shorthand": f"{colour}:{'O' if ordinal else 'N'}",
-        "title": TITLES.get(colour, colour),
+        "title": title_of(colour, rows) if colour in TITLES else colour,
         "scale": alt.Scale(scheme="viridis") if ordinal else alt.Scale(range=list(COLOURS)),
         "legend": alt.Legend(symbolLimit=12) if len(kinds) > 1 else None,
     }

@@ -1,23 +1,31 @@
-"""What a click on a run shows: its record, and its curve and telemetry, thinned."""
+"""What a click on a run shows: its record, curve and telemetry, thinned, joules, and log's end."""
 
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pandas import DataFrame
 
 from analysis.figures.prepare import evenly
-from analysis.load.runs import load_curves, load_telemetry, load_windows
+from analysis.load.records import FOLDER, Lists
+from analysis.load.runs import NO_LISTS, load_curves, load_energy, load_telemetry, load_windows
 from analysis.page.rows import plain
+from bench.core.files import last_lines, require_file
+from bench.core.printable import printable
 from bench.core.quality_rows import VALIDATION
+from bench.core.records.phases import Phases
 
 MOST_DETAILED = 150  # runs; with more, the file would be too large to send to a colleague
 _CURVE_POINTS = 100
 _TELEMETRY_POINTS = 100
+_ALL_PHASES = "wall_time"  # their sum
 _CURVE = ("time_s", "energy_total_j", "samples", "train_loss")
 _OF_A_WINDOW = ("first", "accuracy", "known_accuracy", "retrain_j")
 _TELEMETRY = ("cpu_busy_frac", "gpu_busy_frac", "gpu_power_w", "rss_bytes")
+_LOG_LINES, _LOG_BYTES = 25, 3000  # of the end of a log
 _LONGEST_TEXT = 2000  # characters of a value; of a traceback, the end matters
 
 
@@ -33,19 +41,22 @@ def detailed_runs(runs: DataFrame) -> DataFrame:
     return runs.loc[turn.sort_values(kind="stable").index[:MOST_DETAILED]]
 
 
-def details(runs: DataFrame) -> dict[str, dict[str, Any]]:
-    """Collect `curve`, `telemetry`, `windows` and `record` by run ID, in types that JSON has.
+def details(runs: DataFrame, lists: Lists = NO_LISTS) -> dict[str, dict[str, Any]]:
+    """Collect what the page shows of each run, by its ID, in types that JSON has.
 
     Args:
         runs: Of detailed_runs.
+        lists: Of load_runs; without them, the records are read again.
 
     Returns:
         curve and windows: values by column. telemetry: for each series `name`, `t_s`, `value`.
-        record: pairs of dotted name and value, without missing values.
+        phases: triples of name, seconds and joules. components: triples of name, joules and label.
+        log: the last lines of its log. record: pairs of dotted name and value, without missing
+        values.
     """
-    curves, samples, served = (
-        dict(list(frame.groupby("run_id", sort=False))) if len(frame) else {}
-        for frame in (load_curves(runs), load_telemetry(runs), load_windows(runs))
+    frames = (load_curves(runs), load_telemetry(runs), load_windows(runs), load_energy(runs, lists))
+    curves, samples, served, joules = (
+        dict(list(frame.groupby("run_id", sort=False))) if len(frame) else {} for frame in frames
     )
     by_run = {}
     for row in runs.to_dict("records"):
@@ -55,6 +66,9 @@ def details(runs: DataFrame) -> dict[str, dict[str, Any]]:
             "curve": _curve(curves.get(run_id), metric if isinstance(metric, str) else "loss"),
             "telemetry": _telemetry(samples.get(run_id)),
             "windows": _windows(served.get(run_id)),
+            "phases": _phases(row),
+            "components": _components(joules.get(run_id)),
+            "log": _log_end(Path(row[FOLDER])),
             "record": record_pairs(row),
         }
     return by_run
@@ -99,6 +113,35 @@ def _averaged(part: DataFrame) -> tuple[list[Any], list[Any]]:
         for name in ("t_s", "value")
     )
     return [plain(each) for each in t_s.tolist()], [plain(each) for each in value.tolist()]
+
+
+def _phases(row: dict[Any, Any]) -> list[list[Any]]:
+    """The phases that the run had, in their order, with their joules where they are known."""
+    found = []
+    for field in fields(Phases):
+        name = field.name.removesuffix("_s")
+        seconds, joules = plain(row.get(f"phases.{name}_s")), row.get(f"phase_energy.{name}_j")
+        if name != _ALL_PHASES and seconds is not None:
+            found.append([name, seconds, plain(joules)])
+    return found
+
+
+def _components(rows: DataFrame | None) -> list[list[Any]]:
+    if rows is None:
+        return []
+    names = ["component", "energy_j", "label"]
+    return [[plain(value) for value in row] for row in rows[names].itertuples(index=False)]
+
+
+def _log_end(folder: Path) -> list[str]:
+    """The last lines of the run's log; none if there is no file that can be read."""
+    path = folder / "log.txt"
+    try:
+        require_file(path)
+        lines = last_lines(path, _LOG_LINES, most_bytes=_LOG_BYTES)
+    except (OSError, ValueError):  # a log decides nothing, and a folder may be without one
+        return []
+    return [printable(line) for line in lines]
 
 
 def record_pairs(row: dict[Any, Any]) -> list[list[Any]]:

@@ -4,12 +4,15 @@ const byId = new Map(data.runs.map((run) => [run.run_id, run]));
 const element = (id) => document.getElementById(id);
 // Charts are drawn on a canvas, which knows no style sheet: they get the page's colours here.
 const isDark = matchMedia("(prefers-color-scheme: dark)");
+const showScheme = () => document.documentElement.classList.toggle("dark", isDark.matches); // for DataTables
+showScheme();
+isDark.addEventListener("change", showScheme);
 const isNarrow = matchMedia("(max-width: 700px)");
 function embedOptions() {
   const style = getComputedStyle(document.documentElement);
   const [ink, soft, line] = ["--ink", "--soft", "--line"].map((name) => style.getPropertyValue(name).trim());
   const axis = { labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft };
-  const config = { background: "transparent", customFormatTypes: true, axis, legend: { labelColor: soft, titleColor: ink, symbolBaseFillColor: soft, symbolBaseStrokeColor: soft }, title: { color: ink }, view: { stroke: line }, text: { color: ink } };
+  const config = { background: "transparent", customFormatTypes: true, axis, legend: { labelColor: soft, titleColor: ink, symbolBaseFillColor: soft, symbolBaseStrokeColor: soft }, title: { color: ink }, view: { stroke: line }, text: { color: ink }, rule: { color: soft } };
   if (isNarrow.matches) config.legend = { ...config.legend, orient: "bottom", columns: 3 };
   return { actions: false, renderer: "canvas", config, expressionFunctions: { quantity, tick } };
 }
@@ -32,24 +35,50 @@ const { default: DataTable } = await library(libraries.datatables);
 // Charts of one group of runs that may be compared. The page holds the data once, and each chart
 // refers to it by name.
 const notCounted = new Set(["interrupted", "refused", "superseded"]);
+
+// Where each run crosses each axis of the last chart, from 0 to 1. A missing value has no row, so the
+// line skips that axis. More lines than this are a blot, and slow.
+const mostLines = 500;
+const axisWidth = 75; // pixels that the title of an axis needs
+function crossings(axes, runs) {
+  const step = Math.max(1, runs.length / mostLines);
+  const chosen = Array.from({ length: Math.ceil(runs.length / step) }, (_, n) => runs[Math.floor(n * step)]);
+  return axes.flatMap(({ name, title, unit, low, high, log }) => chosen.filter((run) => run[name] !== null).map((run) => ({
+    run_id: run.run_id,
+    configuration: run.configuration,
+    outcome: run.outcome,
+    health: run.comparable ? "comparable" : "not comparable",
+    dimension: title,
+    place: log ? Math.log(run[name] / low) / Math.log(high / low) : (run[name] - low) / (high - low),
+    value: quantity(run[name], unit),
+    low: quantity(low, unit),
+    high: quantity(high, unit),
+  })));
+}
+
+function chartBox(grid, title, isWide = false) {
+  const figure = addElement("figure", "", grid);
+  figure.classList.toggle("wide", isWide);
+  addElement("figcaption", title, figure);
+  const box = addElement("div", "", figure);
+  box.className = "chart";
+  return box;
+}
+
 async function drawGroup(group) {
   const grid = element("grid");
   grid.replaceChildren();
   if (!group?.charts.length) addElement("p", "No run has two quantities to draw against one another.", grid);
   const runs = data.runs.filter((run) => run.group === group?.title && !notCounted.has(run.outcome));
-  const datasets = { runs, places: group?.places ?? [] };
-  const drawing = (group?.charts ?? []).map(async ({ title, spec }, place) => {
-    const figure = addElement("figure", "", grid);
-    figure.classList.toggle("wide", Boolean(spec.layer));
-    addElement("figcaption", title, figure);
-    const box = addElement("div", "", figure);
+  const datasets = { runs, places: crossings(group?.axes ?? [], runs) };
+  await Promise.all((group?.charts ?? []).map(async ({ title, spec }, place) => {
+    const box = chartBox(grid, title, Boolean(spec.layer));
+    if (spec.layer) box.style.minWidth = `${axisWidth * group.axes.length + 60}px`; // scrolls inside
     box.id = `chart-${place}`;
-    box.className = "chart";
     const { view } = await window.vegaEmbed(box, { ...spec, datasets }, embedOptions());
     box.vegaView = view;
     view.addEventListener("click", (event, item) => item?.datum?.run_id && show(item.datum.run_id));
-  });
-  await Promise.all(drawing);
+  }));
   grid.dataset.group = group?.title ?? "";
 }
 
@@ -58,14 +87,23 @@ data.groups.forEach(({ title, num }, place) => {
   if (chooser) addElement("option", `${title} (${num} ${num === 1 ? "run" : "runs"})`, chooser).value = String(place);
 });
 chooser?.addEventListener("change", () => drawGroup(data.groups[Number(chooser.value)]));
-const drawn = drawGroup(data.groups[0]);
-for (const query of [isDark, isNarrow]) query.addEventListener("change", () => drawGroup(data.groups[Number(chooser?.value ?? 0)]));
+
+async function drawHistory() {
+  const grid = element("history-grid");
+  grid?.replaceChildren();
+  await Promise.all(data.history.map(async ({ title, spec }) => {
+    const box = chartBox(grid, title);
+    box.vegaView = (await window.vegaEmbed(box, spec, embedOptions())).view;
+  }));
+}
+
+const drawAll = () => Promise.all([drawGroup(data.groups[Number(chooser?.value ?? 0)]), drawHistory()]);
+const drawn = drawAll();
+for (const query of [isDark, isNarrow]) query.addEventListener("change", drawAll);
 
 element("panel-filter").addEventListener("input", () => fillRecord(shownPairs));
-element("close").addEventListener("click", () => {
-  element("panel").hidden = true;
-  document.body.classList.remove("open");
-});
+element("close").addEventListener("click", () => setOpen(false));
+document.addEventListener("keydown", ({ key }) => { if (key === "Escape" && !element("panel").hidden) setOpen(false); });
 document.querySelectorAll("a.run").forEach((link) => link.addEventListener("click", (event) => {
   event.preventDefault();
   show(link.dataset.run);

@@ -1,21 +1,21 @@
-"""The page's parallel coordinates: a line for each run across its settings and results."""
+"""The page's parallel coordinates: a line for each run across its settings and results.
+
+The page holds each number once, and its script computes where the lines cross the axes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log
 from typing import Any
 
 import altair as alt
 
-from analysis.figures.prepare import evenly
 from analysis.figures.style import COLOURS
-from analysis.page.titles import title_of, value_text
+from analysis.page.titles import UNITS, title_of
 
 PLACES = "places"
+_MANY_LINES = 60  # more lines are drawn fainter
 OUTCOMES = ("reached", "missed", "failed", "served")  # of runs that count
-# More lines are a blot, and slow in a browser.
-_MOST_LINES = 500
 # The axes: the column of a row, and whether it is drawn on a logarithmic axis.
 _IS_LOGARITHMIC = {
     "batch_size": True,
@@ -47,43 +47,25 @@ def dimensions(rows: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def places(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Compute where each run crosses each axis, from 0 to 1.
-
-    A missing value has no row, so the line skips that axis. The cost of a run that missed is what
-    it spent.
+def axes(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Describe each axis, so that the page can compute where each run crosses it.
 
     Args:
-        rows: Of page_rows; if there are too many, an even choice is drawn.
+        rows: Of page_rows, of one group of peers.
+
+    Returns:
+        `name` (of a column), `title`, `unit` (of PAGE_SCALES), `low` and `high` (the ends) and
+        `log`.
     """
-    crossings = []
+    found = []
     for name in dimensions(rows):
         values = [row[name] for row in rows if row[name] is not None]
+        low, high = min(values), max(values)
         # A run that cost nothing has no logarithm, so the axis is linear then.
-        log_axis = _IS_LOGARITHMIC[name] and min(values) > 0
-        low, high, title = min(values), max(values), title_of(name, rows)
-        ends = value_text(name, low), value_text(name, high)
-        for row in evenly(list(rows), _MOST_LINES):
-            if row[name] is None:
-                continue
-            place = (row[name] - low) / (high - low)
-            if log_axis:
-                place = log(row[name] / low) / log(high / low)
-            crossings.append(
-                {
-                    "run_id": row["run_id"],
-                    "configuration": row["configuration"],
-                    "outcome": row["outcome"],
-                    "health": "comparable" if row["comparable"] else "not comparable",
-                    "dimension": title,
-                    # A tenth of a pixel; more digits only make the page larger.
-                    "place": round(place, 4),
-                    "value": value_text(name, row[name]),
-                    "low": ends[0],
-                    "high": ends[1],
-                }
-            )
-    return crossings
+        log = _IS_LOGARITHMIC[name] and low > 0
+        shown = {"title": title_of(name, rows), "unit": UNITS.get(name, "")}
+        found.append({"name": name, **shown, "low": low, "high": high, "log": log})
+    return found
 
 
 def parallel(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -127,10 +109,10 @@ def _lines(base: Any, x: Any, rows: Sequence[dict[str, Any]]) -> Any:
             opacity=alt.when(hovered)
             .then(alt.value(1.0))
             .when(chosen)
-            .then(alt.value(0.4))
+            .then(alt.value(0.4 if len(rows) > _MANY_LINES else 0.9))
             # Faint instead of hidden, so that the chosen lines keep their context.
             .otherwise(alt.value(0.03)),
-            strokeWidth=alt.condition(hovered, alt.value(3), alt.value(1)),
+            strokeWidth=alt.condition(hovered, alt.value(3), alt.value(1.3)),
             tooltip=["configuration:N", "dimension:N", "value:N", "run_id:N"],
         )
         .add_params(hovered, chosen)

@@ -71,14 +71,18 @@ def report(
     with catch_warnings() as caught, ExitStack() as stack:
         stack.callback(progress, "")  # clear the line about progress, even after an error
         attempts.make("what all parts need", partial(_prepare, loaded.runs), None)
-        figures = stack.enter_context(_figures(loaded, config, out / "figures", wants_traceback))
+        history = load_history(config.history)
+        frames = Frames(loaded.runs, loaded.lists, history)
+        figures = stack.enter_context(_figures(frames, config, out / "figures", wants_traceback))
         # Meanwhile, other processes draw the figures, so what they don't need is imported only now.
         from analysis.page.build import Listed, prepare_page, write_page
 
         progress("tables")
         tables, summary, written = _tables(loaded.runs, out / "tables", attempts.make)
         progress("report.html")
-        prepared = prepare_page(loaded.runs, summary, attempts.make)
+        prepared = prepare_page(
+            loaded.runs, summary, attempts.make, lists=loaded.lists, history=history
+        )
         written[:0] = add_up(_drawn(figures, config, progress), attempts, caught)
         progress("report.html")
         listed = Listed(
@@ -112,10 +116,9 @@ def _finish(
 
 
 def _figures(
-    loaded: Loaded, config: ReportConfig, out: Path, wants_traceback: bool
+    frames: Frames, config: ReportConfig, out: Path, wants_traceback: bool
 ) -> Forked[list[Drawn]]:
     """The drawing of all figures, in processes of their own."""
-    frames = Frames(loaded.runs, loaded.lists, load_history(config.history))
     tasks = [
         partial(draw_all, names, frames, out, config, wants_traceback=wants_traceback)
         for names in _tasks(config)

@@ -11,7 +11,7 @@ from analysis.stats.outcomes import TO_TARGET
 from bench.core.metric import Quantity
 from bench.core.metrics import KNOWN, label_of
 from bench.core.quality_rows import TEST
-from bench.core.scales import COUNT, SCALES, Scale, common_unit, quantity
+from bench.core.scales import COUNT, SCALES, Scale, common_unit
 
 # Costs to the target or, if a run did not reach it, what it spent.
 COSTS: tuple[Quantity, ...] = ("time_s", "energy_j", "cost_usd")
@@ -115,14 +115,6 @@ def _column(name: str, title: str, rows: Sequence[dict[str, Any]]) -> dict[str, 
     shown = title.replace(f"({unit})", f"({common.name})" if common else "").strip()
     size = common.size / factor if common else None
     return {"name": name, "title": shown, "unit": unit, "size": size}
-
-
-def value_text(name: str, value: float) -> str:
-    """A value of a row, in a unit with a prefix if it has a unit."""
-    if name not in UNITS:
-        return str(round(value)) if value == round(value) else f"{value:.4g}"
-    factor, scale = PAGE_SCALES[UNITS[name]]
-    return quantity(value * factor, scale)
 
 
 def _known(rows: Sequence[dict[str, Any]], name: str) -> list[str]:

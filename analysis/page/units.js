@@ -20,6 +20,7 @@ function digits(value) {
 
 // At most so many digits, and no zeros at the end: 0.95, 3e-5.
 function short(value, most) {
+  if (Number.isInteger(value)) return String(value);
   const number = +value.toPrecision(most);
   return number !== 0 && Math.abs(number) < 1e-3 ? number.toExponential() : String(number);
 }

@@ -18,7 +18,7 @@ from analysis.page.build import page_html, write_page
 from analysis.page.charts import MOST_GROUPS, chart_groups, charts
 from analysis.page.details import MOST_DETAILED, detailed_runs, details, record_pairs
 from analysis.page.findings import finding_words
-from analysis.page.parallel import places
+from analysis.page.parallel import axes
 from analysis.page.rows import page_rows, plain
 from analysis.page.summary_parts import read_words
 from analysis.page.ticks import axis_of
@@ -128,6 +128,22 @@ def test_details_thin_curve_and_telemetry(sweep: Loaded) -> None:
     assert {series["name"] for series in detail["telemetry"]} >= {"machine cpu_busy_frac"}
 
 
+def test_details_have_phases_joules_by_component_and_the_end_of_the_log(tmp_path: Path) -> None:
+    (folder,) = make_sweep(tmp_path, batch_sizes=(32,), seeds=(0,))
+    (folder / "log.txt").write_text("".join(f"line {n}\n" for n in range(1000)) + "end\x1b[2J\n")
+    (detail,) = details(load_runs([tmp_path]).runs).values()
+    record = dict(detail["record"])
+    phases = [name for name, _, _ in detail["phases"]]
+    assert phases == ["launch", "init", "train", "eval", "checkpoint"]
+    assert detail["phases"][2][1:] == [record["phases.train_s"], record["phase_energy.train_j"]]
+    assert [(name, label) for name, _, label in detail["components"]] == [("cpu", "modelled")]
+    assert len(detail["log"]) == 25
+    assert detail["log"][-2:] == ["line 999", "end\\x1b[2J"]
+    (folder / "log.txt").unlink()
+    (detail,) = details(load_runs([tmp_path]).runs).values()
+    assert detail["log"] == []
+
+
 def test_of_many_runs_every_configuration_keeps_its_first_ones() -> None:
     runs = DataFrame(
         {
@@ -201,15 +217,18 @@ def test_charts_are_of_groups_the_largest_first_and_of_runs_that_count() -> None
     ]
     found = chart_groups(rows)
     assert [(group["title"], group["num"]) for group in found] == [("large", 2), ("small", 1)]
-    assert {place["run_id"] for place in found[0]["places"]} == {"b", "c"}
+    # Of b and c alone.
+    assert [(each["name"], each["low"], each["high"]) for each in found[0]["axes"]] == [
+        *(("time_s", 2, 3), ("energy_j", 1.0, 2.0))
+    ]
     many = [row(str(n), group=str(n)) for n in range(MOST_GROUPS + 5)]
     assert len(chart_groups(many)) == MOST_GROUPS
 
 
 def test_money_says_what_it_pays_for_and_two_kinds_have_no_axis_together() -> None:
     own = [row(str(n), cost_usd=float(n + 1), basis="electricity") for n in range(3)]
-    assert {place["dimension"] for place in places(own)} == {"cost to target (electricity)"}
-    assert places([*own, row("r", cost_usd=9.0, basis="rental")]) == []
+    assert [each["title"] for each in axes(own)] == ["cost to target (electricity)"]
+    assert axes([*own, row("r", cost_usd=9.0, basis="rental")]) == []
 
 
 def test_rows_say_what_they_may_be_compared_with_and_which_do_not_count(tmp_path: Path) -> None:
@@ -226,12 +245,15 @@ def test_rows_say_what_they_may_be_compared_with_and_which_do_not_count(tmp_path
     assert rows[-1]["basis"] == "electricity"
 
 
-def test_places_on_a_parallel_axis_run_from_0_to_1(sweep: Loaded) -> None:
-    found = places(page_rows(sweep.runs))
-    sizes = {
-        row["value"]: row["place"] for row in found if row["dimension"] == "batch size (samples)"
-    }
-    assert sizes == {"32": 0.0, "256": 1.0}
+def test_a_parallel_axis_has_its_ends_and_is_linear_from_zero_on() -> None:
+    rows = [row("a", size_bytes=1000, regret_usd=0.0), row("b", size_bytes=8000, regret_usd=2.0)]
+    assert axes(rows) == [
+        {"name": name, "title": title, "unit": unit, "low": low, "high": high, "log": log}
+        for name, title, unit, low, high, log in (
+            ("size_bytes", "model size", "bytes", 1000, 8000, True),
+            ("regret_usd", "regret", "USD", 0.0, 2.0, False),
+        )
+    ]
 
 
 def test_nothing_of_a_record_becomes_code(sweep: Loaded) -> None:

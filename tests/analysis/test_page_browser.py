@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from analysis.load.history import load_history
 from analysis.load.runs import Loaded, load_runs
-from analysis.page.build import write_page
+from analysis.page.build import prepare_page, write_page
 from tests.analysis.made import Made, Served, make_served, make_sweep
+from tests.analysis.made_history import STEP, series, written
 from tests.analysis.made_maintained import make_policies
 from tests.analysis.made_page import EVIL, hostile_sweep, listed, listed_without_tables
 from tests.analysis.made_records import SWEEP_START
@@ -157,6 +159,19 @@ def test_a_click_on_a_row_shows_curve_telemetry_and_record(opened: Any, sweep: L
     record = opened.execute_script("return document.getElementById('panel-record').textContent")
     assert "target.time_to_target_s" in record
     assert EVIL in record
+    texts = {
+        part: opened.execute_script(
+            f"return document.getElementById('panel-{part}').innerText.replaceAll(/\\s+/g, ' ')"
+        )
+        for part in ("phases", "energy", "neighbours")
+    }
+    assert re.search(r"train [\d.]+ m?s [\d.]+ m?J", texts["phases"])
+    assert re.search(r"cpu [\d.]+ m?J modelled", texts["energy"])
+    assert re.search(r"batch_size: 32 → 256 [\d.]+ times the time", texts["neighbours"])
+    opened.execute_script("document.querySelector('#panel-neighbours a').click()")
+    wait_for(opened, f"return document.getElementById('panel').dataset.run !== '{evil}'")
+    title = opened.execute_script("return document.getElementById('panel-title').textContent")
+    assert title == "batch_size=256, seed 0"
     assert opened.execute_script("return window.hacked") is None
 
 
@@ -223,7 +238,7 @@ for (const [place, box] of [...document.querySelectorAll('.chart')].entries()) {
     }
     return false;
   };
-  const own = { runs: 0, drawn: 0, hollow: 0, shapes: {} };
+  const own = { runs: 0, drawn: 0, hollow: 0, shapes: {}, lines: 0, linesDrawn: 0, dotted: 0 };
   const walk = (item, x, y) => {
     if (item.marktype === 'symbol' && item.items[0]?.datum?.run_id) {
       for (const point of item.items) {
@@ -233,6 +248,12 @@ for (const [place, box] of [...document.querySelectorAll('.chart')].entries()) {
         own.shapes[point.shape] = (own.shapes[point.shape] ?? 0) + 1;
       }
     }
+    if (item.marktype === 'line' && item.items[0]?.datum?.run_id) {
+      const point = item.items.find((each) => each.defined !== false);
+      own.lines += 1;
+      own.linesDrawn += coloured(x + point.x, y + point.y, 4) ? 1 : 0;
+      own.dotted += point.strokeDash[1] > 0 ? 1 : 0;
+    }
     for (const each of item.items ?? []) {
       const group = !each.marktype;
       walk(each, x + (group ? each.x ?? 0 : 0), y + (group ? each.y ?? 0 : 0));
@@ -241,7 +262,7 @@ for (const [place, box] of [...document.querySelectorAll('.chart')].entries()) {
   const [x, y] = view.origin();
   walk(view.scenegraph().root, x + view.padding().left, y + view.padding().top);
   const title = box.parentElement.querySelector('figcaption').textContent;
-  if (own.runs) found[title] = own;
+  if (own.runs || own.lines) found[title] = own;
 }
 return found;
 """
@@ -257,6 +278,7 @@ for (const box of document.querySelectorAll('.chart')) {
 }
 return found;
 """
+_LINES = "All settings and results of these runs"
 _SCATTERS = {
     "Energy against time to target",
     "Time to target against batch size",
@@ -293,9 +315,12 @@ def test_every_run_is_drawn_where_all_are_incomparable(browser: Any, tmp_path: P
     """Every chart was empty then: a hollow mark had no outline."""
     make_sweep(tmp_path / "r", batch_sizes=(32, 256), seeds=range(3), unhealthy=range(6))
     found = marks_of(browser, load_runs([tmp_path / "r"]), tmp_path)
-    assert set(found) == _SCATTERS
-    for title, own in found.items():
+    assert set(found) == {*_SCATTERS, _LINES}
+    for title in _SCATTERS:
+        own = found[title]
         assert (own["runs"], own["drawn"], own["hollow"]) == (6, 6, 6), title
+    own = found[_LINES]
+    assert (own["lines"], own["linesDrawn"], own["dotted"]) == (6, 6, 6)
 
 
 def test_fit_and_incomparable_misses_and_failures_are_drawn_in_shapes_of_their_own(
@@ -309,9 +334,51 @@ def test_fit_and_incomparable_misses_and_failures_are_drawn_in_shapes_of_their_o
         failed=(2,),
         unhealthy=(0, 2, 5),
     )
-    own = marks_of(browser, load_runs([tmp_path / "r"]), tmp_path)["Energy against time to target"]
-    assert (own["runs"], own["drawn"], own["hollow"]) == (6, 6, 3)
+    found = marks_of(browser, load_runs([tmp_path / "r"]), tmp_path)
+    assert set(found) == {*_SCATTERS, _LINES}
+    for title in _SCATTERS - {"The two factors"}:
+        own = found[title]
+        # The failed run measured no latency.
+        num, hollow = (6, 3) if "time to target" in title.lower() else (5, 2)
+        assert (own["runs"], own["drawn"], own["hollow"]) == (num, num, hollow), title
+    own = found["Energy against time to target"]
     assert own["shapes"] == {"circle": 3, "triangle-up": 2, "cross": 1}
+    # Only a run that reached its target has factors.
+    own = found["The two factors"]
+    assert (own["runs"], own["drawn"], own["hollow"]) == (3, 3, 1)
+    own = found[_LINES]
+    assert (own["lines"], own["linesDrawn"], own["dotted"]) == (6, 6, 3)
+
+
+def test_the_history_of_the_gate_has_its_changes_in_words_and_a_point_for_each_check(
+    browser: Any, tmp_path: Path
+) -> None:
+    make_sweep(tmp_path / "r", batch_sizes=(32,), seeds=(0,))
+    values = series("time_to_target_s", STEP, [3]), series("energy_to_target_j", STEP, [])
+    history = load_history(written(tmp_path / "history", *values))
+    runs = load_runs([tmp_path / "r"])
+    beside = listed_without_tables(runs)
+    prepared = prepare_page(runs.runs, beside.summary, history=history)
+    page = write_page(runs.runs, beside, tmp_path / "report.html", prepared=prepared)
+    browser.get(page.as_uri())
+    wait_for(browser, "return document.body.dataset.ready === 'true'")
+    rows = browser.execute_script(
+        "return [...document.querySelectorAll('#history tbody tr')]"
+        ".map((row) => [...row.cells].map((cell) => cell.textContent))"
+    )
+    # The medians of 1, 1.01, 0.99 and of 1.05, 1.06, 1.04.
+    commit, place = "c0ffee0", "train mlp digits"
+    assert rows == [
+        [commit, "2026-01-04", "time to target", place, "1 s", "1.05 s", "worse by 5.0%", "0.001"]
+    ]
+    num_points = (
+        "return [...document.querySelectorAll('#history .chart')].map((box) => {"
+        " let found = 0; const walk = (item) => {"
+        "   if (item.marktype === 'symbol') found += item.items.length;"
+        "   (item.items ?? []).forEach(walk); };"
+        " walk(box.vegaView.scenegraph().root); return found; })"
+    )
+    assert browser.execute_script(num_points) == [6, 6]
 
 
 def test_charts_are_of_one_group_and_another_one_can_be_chosen(
@@ -323,7 +390,7 @@ def test_charts_are_of_one_group_and_another_one_can_be_chosen(
     make_served(tmp_path / "r", folders[0], Served())
     found = marks_of(browser, load_runs([tmp_path / "r"]), tmp_path)
     # Latency of the probe and of the serving, and the other target's runs, are no rivals of these.
-    assert {own["runs"] for own in found.values()} == {6}
+    assert {found[title]["runs"] for title in _SCATTERS} == {6}
     titles = browser.execute_script(
         "return [...document.querySelectorAll('#group option')].map((one) => one.textContent)"
     )
@@ -338,8 +405,8 @@ def test_charts_are_of_one_group_and_another_one_can_be_chosen(
         "choice.dispatchEvent(new Event('change'));"
     )
     wait_for(browser, "return document.getElementById('grid').dataset.group.endsWith('≥ 0.8')")
-    assert {own["runs"] for own in browser.execute_script(_MARKS).values()} == {2}
-    assert {own["drawn"] for own in browser.execute_script(_MARKS).values()} == {2}
+    found = browser.execute_script(_MARKS)
+    assert {(found[title]["runs"], found[title]["drawn"]) for title in _SCATTERS} == {(2, 2)}
 
 
 def test_a_run_that_was_measured_again_is_in_the_table_only(browser: Any, tmp_path: Path) -> None:
@@ -347,7 +414,7 @@ def test_a_run_that_was_measured_again_is_in_the_table_only(browser: Any, tmp_pa
     make_sweep(tmp_path / "r", batch_sizes=(32,), seeds=range(3), interrupted=(0,))
     make_sweep(tmp_path / "r", batch_sizes=(32,), seeds=(0, 1), base=again)
     found = marks_of(browser, load_runs([tmp_path / "r"]), tmp_path)
-    assert {own["runs"] for own in found.values()} == {3}
+    assert {found[title]["runs"] for title in _SCATTERS} == {3}
     assert sorted(column_of(browser, "outcome")) == [
         *("interrupted", "reached", "reached", "reached", "superseded"),
     ]
