@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # `diagnosis` imports `gate`.
 _PARTS = {"core", "config", "measure", "tasks", "compression", "launch", "search"}
 _SHARED = {"cli", "runs"}
-_FLOWS = {"training", "serving", "gate"}
+_FLOWS = {"training", "serving", "gate", "programs"}
 ALLOWED: dict[str, set[str]] = {
     "core": set(),
     "config": {"core"},
@@ -65,6 +65,8 @@ def package_of(path: Path) -> str:
         return "analysis command" if is_command else "analysis"
     if parts[0] == "hydra_plugins":
         return "plugin"  # Hydra's own place for what is a part of the command line
+    if path.name == "__main__.py":
+        return "command"
     return parts[1] if len(parts) > 2 else "command"
 
 

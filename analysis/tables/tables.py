@@ -45,8 +45,8 @@ _TITLES = {
     "serving": "Serving: latency, throughput and size",
     "serving_cost": "Serving: energy, money and carbon",
     "maintenance": "Keeping a deployed model accurate",
+    "program": "Programs that bench.measure has run",
 }
-
 
 _MOST_NODES = 2  # that a cell names
 # Tables with quantities that count samples.

@@ -56,19 +56,25 @@ class GridConfig(KeyGroup):
 
 
 @dataclass(kw_only=True)
-class RunConfig(KeyGroup):
-    """The keys of every run; groups that Hydra instantiates stay dicts."""
+class WindowConfig(KeyGroup):
+    """The keys of everything that is measured; groups that Hydra instantiates stay dicts."""
 
-    seed: Seed = 0
-    repeat: Annotated[Any, CheckedAs(_Repeat)] = 0  # Any, so that a sweeper may be given `auto`
     meter: MeterConfig = field(default_factory=MeterConfig)
     codecarbon: Any = None
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     price: Any = MISSING
     grid: Any = MISSING
     results: Folder = "results"
-    resume: Annotated[Any, one_of((False, True, "comparable"))] = False
     shared: bool = False
+
+
+@dataclass(kw_only=True)
+class RunConfig(WindowConfig):
+    """The keys of every run of our own: a training, a serving, a deployment."""
+
+    seed: Seed = 0
+    repeat: Annotated[Any, CheckedAs(_Repeat)] = 0  # Any, so that a sweeper may be given `auto`
+    resume: Annotated[Any, one_of((False, True, "comparable"))] = False
     progress: bool = True
     objective: str | None = None
     trust: list[ModuleName] = field(default_factory=list)

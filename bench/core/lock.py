@@ -113,6 +113,17 @@ def hold_if_free(holder: str) -> Callable[[], None] | str:
     return release or f"another run is being measured on this host ({holder_of(path)})"
 
 
+@contextmanager
+def holding_lock(path: Path, holder: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Hold the host's measuring lock for the windows of this process; as measuring_lock."""
+    global _held
+    with measuring_lock(path, holder, on_wait) as _held:
+        try:
+            yield
+        finally:
+            _held = None
+
+
 def adopt_lock(file: int) -> None:
     """Take over the descriptor of the lock from the process that started this one."""
     global _held

@@ -23,6 +23,7 @@ Topic = Literal[
     "serving",
     "serving_cost",
     "maintenance",
+    "program",
 ]
 
 MONEY, CARBON = "USD", "g CO2e"

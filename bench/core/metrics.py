@@ -37,8 +37,9 @@ from bench.core.metric import (
     with_unit,
     words_and_unit,
 )
+from bench.core.program_rows import PROGRAM_ROWS
 from bench.core.quality_rows import TEST, VALIDATION, is_quality, own_row, quality_rows
-from bench.core.records.phases import MAINTENANCE_PHASES, TRAINING_PHASES
+from bench.core.records.phases import MAINTENANCE_PHASES, PROGRAM_PHASES, TRAINING_PHASES
 
 
 def label_of(path: str) -> str:
@@ -148,9 +149,9 @@ _TARGET = (
     *shown_rows(None, "target.", "value", "best_value", "consecutive", "last_miss_s"),
     *shown_rows(None, "target.", "censored_at_s", "censored_at_j"),
 )
-_PHASES = (*TRAINING_PHASES, *MAINTENANCE_PHASES)
-# The gate judges `retrain`, which has rows of its own.
-_NOT_JUDGED = tuple(phase for phase in _PHASES if phase != "retrain")
+_PHASES = (*TRAINING_PHASES, *MAINTENANCE_PHASES, *PROGRAM_PHASES)
+# The gate judges `retrain` and `run`, which have rows of their own.
+_NOT_JUDGED = tuple(phase for phase in _PHASES if phase not in ("retrain", "run"))
 _OF_THE_RUN = (
     metric_of("phases.launch_s", "min", least_effect_frac=0.10),
     measured_row("phases.init_s", 0.10, least_effect_abs=0.05),
@@ -287,7 +288,8 @@ _ORIGIN = (
 METRICS: dict[str, Metric] = {
     metric.path: metric
     for group in (
-        *(_TARGET, _OF_THE_RUN, _UTILIZATION, _SERVING, MAINTENANCE_ROWS, _MODEL, _ORIGIN),
+        *(_TARGET, _OF_THE_RUN, PROGRAM_ROWS, _UTILIZATION, _SERVING, MAINTENANCE_ROWS),
+        *(_MODEL, _ORIGIN),
     )
     for metric in group
 }

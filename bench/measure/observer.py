@@ -16,7 +16,8 @@ from bench.measure.health import health, utilization
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.os.cgroup import CgroupReader, CgroupReading
 from bench.measure.os.cpu_use import CpuReading
-from bench.measure.os.system import CpuMeter, ProcessTree, peak_rss_bytes
+from bench.measure.os.process import peak_rss_bytes
+from bench.measure.os.system import CpuMeter, ProcessTree
 from bench.measure.sampler import CgroupSamples, CpuSamples, Sampler, Source, TelemetryRow
 from bench.measure.settle import GpuScope
 
@@ -26,16 +27,20 @@ _log = logging.getLogger(__name__)
 class Observer:
     """Observes from start() to conclude(); open() first, close() when done."""
 
-    def __init__(self, *, period_s: float | None, gpus: Sequence[str] | None) -> None:
+    def __init__(
+        self, *, period_s: float | None, gpus: Sequence[str] | None, of_children: bool = False
+    ) -> None:
         """Nothing is read yet.
 
         Args:
             period_s: Time between the sampler's ticks; None for no sampler.
             gpus: UUIDs of the GPUs that the run uses; None for the visible ones.
+            of_children: Whether memory is that of child processes only.
         """
         self._period_s = period_s
+        self._of_children = of_children
         self._uses_no_gpu = gpus is not None and not gpus
-        self._tree = tree = ProcessTree()
+        self._tree = tree = ProcessTree(of_children=of_children)
         self._cpu = CpuMeter(tree)
         self._cgroup = CgroupReader()
         self._sources: list[Source] = [
@@ -107,8 +112,9 @@ class Observer:
         (start, cgroup_start), (end, cgroup_end) = self._edges
         cgroup = (cgroup_start, cgroup_end) if cgroup_start and cgroup_end else None
         rows = self.telemetry(started_s)
+        own_bytes = None if self._of_children else peak_rss_bytes()
         use = utilization(
-            start, end, rows, total_s=total_s, own_peak_rss_bytes=peak_rss_bytes(), cgroup=cgroup
+            start, end, rows, total_s=total_s, own_peak_rss_bytes=own_bytes, cgroup=cgroup
         )
         judged = health(start, end, report, cgroup=cgroup, rows=rows, total_s=total_s, flags=flags)
         return use, judged

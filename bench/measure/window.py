@@ -56,6 +56,8 @@ class Window(PhaseWindow):
             that are visible to the process, an empty list for none.
         phases: The phases of its clock, which starts in the first one.
         around: Entered right before the clock starts, and left when it has stopped.
+        of_children: Whether the run is a program that this process starts, so that memory is that
+            of child processes only.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Window(PhaseWindow):
         gpus: Sequence[str] | None = None,
         phases: Sequence[Phase] = TRAINING_PHASES,
         around: AbstractContextManager[object] | None = None,
+        of_children: bool = False,
     ) -> None:
         """Nothing is read yet."""
         by_name = auto_meters() if meters is None else meters
@@ -88,7 +91,8 @@ class Window(PhaseWindow):
         self._shared = shared
         self._gpus = gpus
         self._period_s = period_s
-        self._observer = Observer(period_s=period_s, gpus=gpus)
+        self._of_children = of_children
+        self._observer = Observer(period_s=period_s, gpus=gpus, of_children=of_children)
         self._flags: list[str] = []
         self._before: WindowEnergy | None = None
         self._around = nullcontext() if around is None else around
@@ -102,7 +106,9 @@ class Window(PhaseWindow):
     def use_gpus(self, gpus: Sequence[str] | None) -> None:
         """Name the GPUs of the run before open(), unless the window was made for certain ones."""
         if self._gpus is None:
-            self._observer = Observer(period_s=self._period_s, gpus=gpus)
+            self._observer = Observer(
+                period_s=self._period_s, gpus=gpus, of_children=self._of_children
+            )
 
     def __enter__(self) -> Window:
         """Open the window and start it."""

@@ -14,7 +14,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from bench.cli.messages import root_cause
-from bench.config.run import GridConfig, RunConfig
+from bench.config.run import GridConfig, WindowConfig
 from bench.core.checks import value_at
 from bench.core.files import StoreError, config_dir
 from bench.core.records.run import RunRecord
@@ -82,7 +82,7 @@ def _default_charges() -> dict[str, Any]:
     return groups
 
 
-def require_rates(config: RunConfig) -> None:
+def require_rates(config: WindowConfig) -> None:
     """Refuse a wrong price, country or setting of CodeCarbon before it costs a run.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from bench.config.run import MeterConfig, RunConfig
+from bench.config.run import MeterConfig, WindowConfig
 from bench.core.checks import value_at
 from bench.core.records.phases import TRAINING_PHASES, Phase
 from bench.measure.meter_set import MeterSet
@@ -36,11 +36,12 @@ def build_meters(config: MeterConfig) -> dict[str, Meter]:
 
 
 def build_window(
-    config: RunConfig,
+    config: WindowConfig,
     synchronize: Callable[[], None],
     *,
     gpus: Sequence[str] | None = None,
     phases: Sequence[Phase] = TRAINING_PHASES,
+    of_children: bool = False,
 ) -> Window:
     """Build the window of a run, without opening it.
 
@@ -49,6 +50,7 @@ def build_window(
         synchronize: Waits until the device is idle.
         gpus: UUIDs of the GPUs that the run uses, as in Window.
         phases: The phases of its clock.
+        of_children: Whether the run is a program that this process starts.
 
     Raises:
         ValueError: The values of a meter contradict each other.
@@ -66,6 +68,7 @@ def build_window(
         gpus=gpus,
         phases=phases,
         around=around,
+        of_children=of_children,
     )
     if around is not None:
         window.flag(TRACED)

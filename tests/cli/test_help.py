@@ -24,6 +24,7 @@ import bench.bisect
 import bench.compare
 import bench.doctor
 import bench.maintain
+import bench.measure.__main__
 import bench.noise
 import bench.serve
 import bench.train
@@ -33,6 +34,7 @@ from bench.cli.conf_files import read_conf
 from bench.cli.help import command_docs, print_help
 from bench.config.doctor import DoctorConfig
 from bench.config.gate import AbConfig, BisectConfig, CompareConfig, NoiseConfig
+from bench.config.measure import MeasureConfig
 from bench.config.report import ExportConfig, PlotConfig, ReportConfig
 from bench.core.checks import keys_of
 from bench.core.files import config_dir
@@ -49,11 +51,16 @@ MAINS: dict[str, Callable[[], int]] = {
     "bench.bisect": bench.bisect.main,
     "bench.noise": bench.noise.main,
     "bench.doctor": bench.doctor.main,
+    "bench.measure": bench.measure.__main__.main,
     "analysis.report": analysis.report.main,
     "analysis.plot": analysis.plot.main,
     "analysis.export": analysis.export.main,
 }
 CONF = config_dir()
+
+
+# These have keys of what they measure; the others are about runs that exist.
+MEASURING = {f"bench.{name}" for name in ("train", "serve", "maintain", "measure", "doctor")}
 
 
 def asked(folder: Path, module: str, *arguments: str) -> Answer:
@@ -80,7 +87,13 @@ def test_the_page_fits_eighty_columns_and_shows_the_commands_own_keys(
         assert (f" {key.name}=" if key.value is not None else f" {key.name}.*") in words
         assert key.comment
         assert key.comment in words
-    if module not in ("bench.train", "bench.serve", "bench.maintain", "bench.doctor"):
+    if module not in (
+        "bench.train",
+        "bench.serve",
+        "bench.maintain",
+        "bench.doctor",
+        "bench.measure",
+    ):
         assert not re.search(r"^  (data|model|optimizer|meter)=", answer.out, re.MULTILINE)
     assert list(tmp_path.iterdir()) == []
 
@@ -125,6 +138,7 @@ def hydra() -> Iterator[None]:
         "bisect": with_least_effects(BisectConfig),
         "noise": NoiseConfig,
         "doctor": DoctorConfig,
+        "measure": MeasureConfig,
         "compare": with_least_effects(CompareConfig),
         "report": ReportConfig,
         "export": ExportConfig,
@@ -168,6 +182,8 @@ def test_every_example_composes(module: str) -> None:
     assert len(shown) == 3
     for words in shown:
         assert words[2] == module
+        if module == "bench.measure":
+            words = words[: words.index("--")]  # a program follows
         if module not in ("bench.ab", "bench.bisect", "bench.noise"):  # they take no -m
             assert ("-m" in words[3:]) == (len(jobs(words[3:])) > 1)
         compose_line(words)

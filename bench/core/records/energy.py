@@ -64,6 +64,7 @@ class PhaseEnergy:
         retrain_j: Joules in the phase `retrain`.
         promote_j: Joules in the phase `promote`.
         observe_j: Joules in the phase `observe`.
+        run_j: Joules in the phase `run`.
         init_metered_s: Time that `init_j` covers.
         init_error_frac: Bound on the systematic error of `init_j`, as a share of it. This and the
             bounds of the other phases are None if the phase has no joules, or if only the curve
@@ -77,6 +78,7 @@ class PhaseEnergy:
         retrain_error_frac: The same for `retrain_j`.
         promote_error_frac: The same for `promote_j`.
         observe_error_frac: The same for `observe_j`.
+        run_error_frac: The same for `run_j`.
         below_resolution: Phases whose stretches are on average shorter than 50 refreshes of the
             slowest counter, so that the edges alone can shift the joules by more than 2%. None if
             only the curve is known.
@@ -92,6 +94,7 @@ class PhaseEnergy:
     retrain_j: float | None = None
     promote_j: float | None = None
     observe_j: float | None = None
+    run_j: float | None = None
     init_metered_s: float | None = None
     init_error_frac: float | None = None
     train_error_frac: float | None = None
@@ -103,6 +106,7 @@ class PhaseEnergy:
     retrain_error_frac: float | None = None
     promote_error_frac: float | None = None
     observe_error_frac: float | None = None
+    run_error_frac: float | None = None
     below_resolution: list[str] | None = None
 
 

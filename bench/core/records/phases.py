@@ -8,9 +8,11 @@ from typing import Literal, get_args
 # The phases on the clock. Each command has some of them.
 TrainingPhase = Literal["train", "eval", "checkpoint"]
 MaintenancePhase = Literal["serve", "detect", "decide", "retrain", "promote", "observe"]
-Phase = TrainingPhase | MaintenancePhase
+ProgramPhase = Literal["run"]
+Phase = TrainingPhase | MaintenancePhase | ProgramPhase
 TRAINING_PHASES: tuple[Phase, ...] = get_args(TrainingPhase)
 MAINTENANCE_PHASES: tuple[Phase, ...] = get_args(MaintenancePhase)
+PROGRAM_PHASES: tuple[Phase, ...] = get_args(ProgramPhase)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class Phases:
         retrain_s: Retrainings: choosing their samples, set-up, training.
         promote_s: Comparing a new model with the deployed one, and replacing it.
         observe_s: Work that only the benchmark needs: computing the true accuracy, writing rows.
+        run_s: `bench.measure`: the program, from before its process is started until it has ended.
         wall_time_s: Sum of the command's phases on the clock.
     """
 
@@ -52,4 +55,5 @@ class Phases:
     retrain_s: float | None = None
     promote_s: float | None = None
     observe_s: float | None = None
+    run_s: float | None = None
     wall_time_s: float | None = None

@@ -18,6 +18,7 @@ from bench.core.records.model import ModelFacts, Quality
 from bench.core.records.node import NodeFacts
 from bench.core.records.phases import Phases
 from bench.core.records.placement import Placement
+from bench.core.records.program import Program
 from bench.core.records.recipe import Recipe
 from bench.core.records.serving import RateStep, Serving, Stage, TrainedRun
 from bench.core.records.skew import Skew
@@ -110,6 +111,7 @@ class RunRecord:
         stages: Parts of the latency over HTTP; one row each.
         rate_search: Every pass of the search for the largest rate, in order.
         maintenance: What it cost to keep a deployed model accurate (`bench.maintain`).
+        program: What `bench.measure` ran, and how it ended.
         health: Whether the run may be compared with others.
         nodes: Each node of a training over several nodes. The fields above that are measured are
             sums over the nodes (joules, powers, emissions), means (shares of utilization) or the
@@ -156,6 +158,7 @@ class RunRecord:
     stages: list[Stage] = field(default_factory=list)
     rate_search: list[RateStep] = field(default_factory=list)
     maintenance: Maintenance | None = None
+    program: Program | None = None
     health: Health | None = None
     nodes: list[NodeFacts] = field(default_factory=list)
 

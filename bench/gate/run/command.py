@@ -58,7 +58,8 @@ def split_arguments(
         ValueError: An argument stands on the wrong side of `--`, or would spread the runs.
     """
     own, theirs = _parted(arguments)
-    _refuse_to_spread(arguments, command)
+    overrides, program = _parted(theirs)  # bench.measure has a second --, before the program
+    _refuse_to_spread(arguments[: len(arguments) - len(program)], command)
     dotted = (*keys_of(TrainConfig), *keys_of(ServeConfig))
     # Of our own benchmarks; a user's module may have any other keys.
     benchmark_keys = {key.partition(".")[0] for key in dotted}
@@ -70,7 +71,7 @@ def split_arguments(
                 f"{argument}: is for the benchmark; what it is given goes after --, as in "
                 f"python -m bench.{command} {base}-- {argument}"
             )
-    for argument in theirs:
+    for argument in overrides:
         if _key(argument) in _SET_PER_RUN:
             raise ValueError(
                 f"{argument}: bench.{command} gives each run its own; leave it out after -- "
@@ -142,7 +143,9 @@ def run_arguments(overrides: Sequence[str], results: Path, repeat: int) -> list[
         results: Where it writes its run folders.
         repeat: Counts the runs of its side.
     """
-    return [*overrides, f"results={hydra_value(str(results))}", f"repeat={repeat}"]
+    keys, program = _parted(overrides)
+    given = [*keys, f"results={hydra_value(str(results))}", f"repeat={repeat}"]
+    return [*given, _END, *program] if program else given
 
 
 def compare_line(baseline: str, candidate: str, *others: str) -> str:

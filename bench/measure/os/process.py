@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 import weakref
 from pathlib import Path
 from typing import Protocol
@@ -69,3 +70,16 @@ class ProcProcess:
         """As in Process."""
         # Source: proc_pid_statm(5): the second field is what is resident, in pages.
         return int(self._statm.read().split()[1]) * resource.getpagesize()
+
+
+def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """Peak of this process's resident memory since its start.
+
+    On Linux this is not ru_maxrss, which a process inherits from the one that executed it.
+    """
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

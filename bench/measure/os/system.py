@@ -17,7 +17,6 @@ from __future__ import annotations
 import functools
 import os
 import resource
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -145,19 +144,6 @@ def num_sockets(cpuinfo: Path = Path("/proc/cpuinfo")) -> int:
     return max(1, len({tuple(value) for name, value in fields if name == "physical id"}))
 
 
-def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int:
-    """Peak of this process's resident memory since its start.
-
-    On Linux this is not ru_maxrss, which a process inherits from the one that executed it.
-    """
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 class PsutilProcess:
     """Reads a process by psutil, on systems without /proc."""
 
@@ -181,8 +167,17 @@ class ProcessTree:
     Threads may share it; the worst that a race can cause is one more look for children.
     """
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
+    def __init__(self, clock: Clock = time.monotonic, *, of_children: bool = False) -> None:
+        """Look for no children yet.
+
+        Args:
+            clock: Monotonic seconds.
+            of_children: Whether the memory of this process is left out. Then children are looked
+                for at each tick: they come and go, and nothing else runs here that could be slowed.
+        """
         self._clock = clock
+        self._of_children = of_children
+        self._refresh_s = 0.0 if of_children else REFRESH_S
         self._root = psutil.Process()
         has_proc = Path("/proc/self/statm").exists()
         self._look_at: Callable[[int], Process] = ProcProcess if has_proc else PsutilProcess
@@ -207,7 +202,7 @@ class ProcessTree:
 
     def rss_bytes(self) -> int:
         """Resident memory of the tree now; shared pages count in each process."""
-        total_bytes = self._own.rss_bytes()
+        total_bytes = 0 if self._of_children else self._own.rss_bytes()
         for child in self._living(refresh=False):
             with suppress(*GONE):
                 total_bytes += child.rss_bytes()
@@ -219,7 +214,7 @@ class ProcessTree:
 
     def _living(self, refresh: bool) -> list[Process]:
         now_s = self._clock()
-        if refresh or now_s - self._looked_s >= REFRESH_S:
+        if refresh or now_s - self._looked_s >= self._refresh_s:
             self._children = self._look(_descendants(self._root))
             self._looked_s = now_s
         return self._children

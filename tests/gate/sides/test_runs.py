@@ -56,6 +56,7 @@ def test_a_run_is_reduced_to_its_numbers() -> None:
         "dram_energy_per_prediction_j",
         *(metric.name for metric in GATE_METRICS if metric.path.startswith("maintenance.")),
         *("retrain_s", "retrain_j"),
+        *("run_s", "run_j", "cpu_time_s"),
     }
 
 
@@ -170,7 +171,7 @@ def test_a_dirty_tree_is_reported() -> None:
 def test_joules_without_a_measurement_count_as_modelled(label: EnergyLabel) -> None:
     run = gate_run(made_record(label=label))
     totals = {"energy_to_target_j", "energy_per_sample_j", "energy_per_prediction_j"}
-    absent = {"gpu_energy_j", "dram_energy_j", "energy_per_1000_on_target_j", "retrain_j"}
+    absent = {"gpu_energy_j", "dram_energy_j", "energy_per_1000_on_target_j", "retrain_j", "run_j"}
     assert set(run.modelled) - absent == {*totals, "cpu_energy_j"}
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.meters.cpu_model import CpuModelMeter
-from bench.measure.os import system
+from bench.measure.os import process, system
 from bench.measure.os.cpu_use import CpuReading, cpu_use
 from bench.measure.os.system import CpuMeter, ProcessTree, machine_busy_s
 from tests.fakes import FakeClock
@@ -222,9 +222,9 @@ def test_without_proc_psutil_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_peak_memory_is_what_the_kernel_says(tmp_path: Path) -> None:
     status = tmp_path / "status"
     status.write_text("Name:\tpython\nVmPeak:\t  999 kB\nVmHWM:\t  2048 kB\n")
-    assert system.peak_rss_bytes(status) == 2048 * 1024
-    assert system.peak_rss_bytes() > 1 << 20
-    assert system.peak_rss_bytes(tmp_path / "missing") > 1 << 20
+    assert process.peak_rss_bytes(status) == 2048 * 1024
+    assert process.peak_rss_bytes() > 1 << 20
+    assert process.peak_rss_bytes(tmp_path / "missing") > 1 << 20
 
 
 @pytest.mark.parametrize(

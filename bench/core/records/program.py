@@ -1,0 +1,21 @@
+"""A program of any kind that bench.measure has run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What was run, and how it ended.
+
+    Attributes:
+        arguments: The command line: the program and its arguments.
+        exit_code: Its exit code; as in shells, 128 and the number of the signal that ended it.
+        cpu_time_s: CPU time of its process and of all those that it has waited for, in the kernel
+            and outside. Processes that outlive it are not counted.
+    """
+
+    arguments: list[str]
+    exit_code: int
+    cpu_time_s: float
