@@ -12,6 +12,7 @@ import os
 import sys
 from functools import partial
 
+from analysis.figures.entries import ALL, DEFAULT
 from analysis.figures.registry import figure_titles, require_figures
 from bench.cli.help import print_help
 from bench.cli.start import start
@@ -33,7 +34,7 @@ def main() -> int:
 
 def _report(plain: dict[str, object], *, wants_traceback: bool) -> int:
     config = ReportConfig.from_dict(plain)
-    require_figures(config.figures or [])
+    require_figures(config.figures, also=(DEFAULT, ALL))
     from analysis.load.forked import num_processes
     from analysis.load.runs import load_runs  # imports pandas, so only once keys are checked
 

@@ -16,6 +16,8 @@ _QUANTITIES = (("time", "time_s"), ("energy", "energy_j"), ("cost", "cost_usd"))
 MAIN = "main quality"
 # Its axes have to be given, so it is not among the figures of a report.
 TRADEOFF = "tradeoff"
+# Of the key `figures`, instead of names.
+ALL, DEFAULT = "all", "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

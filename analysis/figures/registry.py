@@ -90,13 +90,15 @@ def figure_titles() -> dict[str, str]:
     return {name: entry_of(name).title for name in (*FIGURES, TRADEOFF)}
 
 
-def require_figures(names: Sequence[str], key: str = "figures") -> None:
-    """Refuse names that no figure has.
+def require_figures(
+    names: Sequence[str], key: str = "figures", *, also: Sequence[str] = ()
+) -> None:
+    """Refuse names that no figure has, except for some.
 
     Raises:
         ValueError: One is unknown; the message names it and similar names.
     """
-    known = [*FIGURES, TRADEOFF]
+    known = [*also, *FIGURES, TRADEOFF]
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known) or f"; one of {', '.join(known)}"

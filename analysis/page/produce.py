@@ -11,7 +11,8 @@ from typing import Any
 
 from pandas import DataFrame, concat
 
-from analysis.figures.entries import FIGURES, TRADEOFF, entry_of
+from analysis.figures.choice import chosen_figures, left_out
+from analysis.figures.entries import DEFAULT, TRADEOFF, entry_of
 from analysis.figures.registry import Frames
 from analysis.figures.write import write_figure
 from analysis.load.forked import Forked, Lost, num_processes
@@ -73,7 +74,9 @@ def report(
         attempts.make("what all parts need", partial(_prepare, loaded.runs), None)
         history = load_history(config.history)
         frames = Frames(loaded.runs, loaded.lists, history)
-        figures = stack.enter_context(_figures(frames, config, out / "figures", wants_traceback))
+        names = chosen_figures(config.figures, loaded.runs, has_history=config.history is not None)
+        drawing = _figures(names, frames, config, out / "figures", wants_traceback)
+        figures = stack.enter_context(drawing)
         # Meanwhile, other processes draw the figures, so what they don't need is imported only now.
         from analysis.page.build import Listed, prepare_page, write_page
 
@@ -83,7 +86,8 @@ def report(
         prepared = prepare_page(
             loaded.runs, summary, attempts.make, lists=loaded.lists, history=history
         )
-        written[:0] = add_up(_drawn(figures, config, progress), attempts, caught)
+        written[:0] = add_up(_drawn(figures, names, progress), attempts, caught)
+        attempts.not_made += _left_out(names, loaded.runs) if DEFAULT in config.figures else []
         progress("report.html")
         listed = Listed(
             title=config.title,
@@ -116,19 +120,19 @@ def _finish(
 
 
 def _figures(
-    frames: Frames, config: ReportConfig, out: Path, wants_traceback: bool
+    figures: Sequence[str], frames: Frames, config: ReportConfig, out: Path, wants_traceback: bool
 ) -> Forked[list[Drawn]]:
-    """The drawing of all figures, in processes of their own."""
+    """The drawing of figures, in processes of their own."""
     tasks = [
         partial(draw_all, names, frames, out, config, wants_traceback=wants_traceback)
-        for names in _tasks(config)
+        for names in _tasks(figures)
     ]
     return Forked(tasks, num_processes(config.workers))
 
 
-def _drawn(figures: Forked[list[Drawn]], config: ReportConfig, progress: Progress) -> list[Drawn]:
+def _drawn(figures: Forked[list[Drawn]], names: Sequence[str], progress: Progress) -> list[Drawn]:
     """Wait for the figures; return what became of each, in their order."""
-    names, tasks = _names(config), _tasks(config)
+    tasks = _tasks(names)
     by_name: dict[str, Drawn] = {}
     progress(f"drawing figures: 0 of {len(names)} done")
     for place, outcome in figures.outcomes():
@@ -138,14 +142,18 @@ def _drawn(figures: Forked[list[Drawn]], config: ReportConfig, progress: Progres
     return [by_name[name] for name in names]
 
 
-def _names(config: ReportConfig) -> list[str]:
-    return list(config.figures or FIGURES)
+def _left_out(drawn: Sequence[str], runs: DataFrame) -> list[tuple[str, str]]:
+    """Figures that were not asked for, with the keys that draw them; empty if all were."""
+    names = left_out(drawn, runs)
+    example = ",".join(names[:2])
+    reason = f"not among the default; figures=all draws them, figures=[default,{example}] some"
+    return [(", ".join(names), reason)] if names else []
 
 
-def _tasks(config: ReportConfig) -> list[list[str]]:
+def _tasks(names: Sequence[str]) -> list[list[str]]:
     """Figures, and together those that share a process; these take longest, so they come first."""
     tasks: dict[str, list[str]] = {}
-    for name in _names(config):
+    for name in names:
         tasks.setdefault(entry_of(name).process or name, []).append(name)
     return sorted(tasks.values(), key=len, reverse=True)
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Le, MinLen
 
-from bench.core.checks import EXPAND_PATH, MISSING, Folder, KeyGroup, Selection, SomeTexts, one_of
+from bench.core.checks import EXPAND_PATH, MISSING, Folder, KeyGroup, SomeTexts, one_of
 
 FORMATS = ("pdf", "svg", "png")
 WIDTHS = ("one", "two")
@@ -49,9 +49,9 @@ class FilesConfig(FoldersConfig):
 
 @dataclass(kw_only=True)
 class ReportConfig(FilesConfig):
-    """The keys of analysis.report; `figures` is None for all figures, `workers` for one per CPU."""
+    """The keys of analysis.report; `workers` is None for one per CPU."""
 
-    figures: Selection = None
+    figures: SomeTexts = field(default_factory=lambda: ["default"])
     workers: Annotated[int, Ge(1), Le(1000)] | None = None
     title: str = "Operational metrics"
 

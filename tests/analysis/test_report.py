@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from pandas import DataFrame
 
 import analysis.plot
 import analysis.report
@@ -182,7 +183,7 @@ def test_one_figure_of_any_two_columns(results: Path, tmp_path: Path) -> None:
 def test_several_roots_and_globs_are_taken() -> None:
     assert ReportConfig.from_dict({"results": ["a", "b/*"]}).results == ["a", "b/*"]
     assert ReportConfig.from_dict({"results": "a"}).results == ["a"]
-    assert ReportConfig.from_dict({"figures": "all"}).figures is None
+    assert ReportConfig.from_dict({"figures": "all"}).figures == ["all"]
     assert ReportConfig.from_dict({"figures": ["hits"]}).figures == ["hits"]
     assert ReportConfig.from_dict({"figures": "hits"}).figures == ["hits"]
 
@@ -204,8 +205,15 @@ def test_keys_that_do_not_go_together_are_refused() -> None:
         PlotConfig.from_dict({"figure": "hits", "nonsense": 1})
 
 
+def test_figures_that_are_left_out_are_named_with_the_key_that_draws_them() -> None:
+    ((names, reason),) = produce._left_out(["quality_time"], DataFrame({"target.metric": ["x"]}))
+    assert names.startswith("quality_energy, batch_size_time, ")
+    assert "figures=all draws them, figures=[default,quality_energy,batch_size_time]" in reason
+    assert produce._left_out(list(FIGURES), DataFrame()) == []
+
+
 def test_figures_that_share_what_takes_long_are_one_task_and_come_first() -> None:
-    tasks = produce._tasks(ReportConfig())
+    tasks = produce._tasks(list(FIGURES))
     assert tasks[0] == ["heatmap_time", "heatmap_energy", "hits", "ecdf_targets"]
     assert tasks[1] == ["quality_time", "quality_energy"]
     assert sorted(name for names in tasks for name in names) == sorted(FIGURES)
