@@ -121,7 +121,7 @@ def log_axis(
     decades = np.log10(high / low) if low > 0 else 3.0
     if decades < 0.7:
         # A log axis this short would have no ticks, so use those of a linear one.
-        axis.set_major_locator(MaxNLocator(4 if which == "x" else 5, steps=_STEPS))
+        axis.set_major_locator(MaxNLocator(5, steps=_STEPS))
     else:
         # Four to seven ticks, however many decades the data span.
         subs = (1.0, 2.0, 5.0) if decades < 1.8 else (1.0, 3.0) if decades < 3 else (1.0,)

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from pandas import DataFrame, concat
+from pandas import DataFrame, Series, concat
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, wrapped
 from analysis.figures.by_configuration import variants
@@ -24,6 +24,7 @@ from analysis.load.values import numbers
 from bench.core.metric import Quantity
 
 MOST_PANELS = 4  # architectures
+_MOST_LISTED = 3  # configurations that are left out
 _MOST_RATES = 6  # learning rates that a reader can tell apart
 _CELL = ["architecture", "lr", "batch_size"]
 
@@ -34,7 +35,7 @@ def sweep_runs(runs: DataFrame, quantity: Quantity) -> DataFrame:
     Returns:
         `architecture` (with whatever else differs, see variants), `lr`, `batch_size`, `value`,
         `bound`, `outcome`, `comparable`, `energy_label`, `sample` (of the task),
-        `num_without` (runs that are left out).
+        `num_without` (runs that are left out) and `without` (which, as a text).
         `value` is missing for runs that did not reach the target and whose cost is unknown.
 
     Raises:
@@ -60,7 +61,15 @@ def sweep_runs(runs: DataFrame, quantity: Quantity) -> DataFrame:
     in_cells &= counted_costs(trained, cost, quantity)
     if not table["value"][in_cells].notna().any():
         raise NothingToDraw(f"no run has batch_size, lr and {quantity}")
-    return table[in_cells].assign(num_without=int((~in_cells).sum()))
+    left_out = trained.loc[~in_cells, "configuration"].value_counts(sort=False)
+    return table[in_cells].assign(num_without=int(left_out.sum()), without=_listed(left_out))
+
+
+def _listed(nums: Series) -> str:
+    """Configurations with their numbers of runs: `lit (2), own (1) and 3 more configurations`."""
+    named = ", ".join(f"{name} ({num})" for name, num in nums.iloc[:_MOST_LISTED].items())
+    more = len(nums) - _MOST_LISTED
+    return f"{named} and {more} more configurations" if more > 0 else named
 
 
 def data_batch_size(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame:
@@ -75,12 +84,19 @@ def data_batch_size(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFr
         `kind` is `median`: one cell of the sweep, with `value`, `low`, `high` over its runs, misses
         counting as infinite, so `value` is missing if half of them missed; `num_runs`,
         `num_reached`. All have `architecture`, `lr`, `batch_size`, `quantity`, `energy_label`,
-        `sample`, `num_without`, and the numbers of architectures and rates.
+        `sample`, `num_without`, `without`, the numbers of architectures and rates, and
+        `empty` (architectures of which no run has a point, as a text).
 
     Raises:
         NothingToDraw: No run has a batch size and a known cost.
     """
     known = sweep_runs(runs, quantity)
+    # A panel without a point would only take room.
+    has_point = known["value"].gt(0).groupby(known["architecture"]).any()
+    empty = sorted(has_point.index[~has_point])
+    known = known[~known["architecture"].isin(empty)]
+    if known.empty:
+        raise NothingToDraw(f"no run with batch_size and lr has a {quantity} above 0")
     names, rates = sorted(known["architecture"].unique()), sorted(known["lr"].unique())
     shown = known[
         known["architecture"].isin(evenly(names, MOST_PANELS))
@@ -93,12 +109,14 @@ def data_batch_size(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFr
         sample=shown["sample"].iloc[0],
     )
     # Every run is drawn as well, since a median of three runs hides how far apart they are.
-    singles = shown.drop(columns="num_without").assign(kind="run")
+    singles = shown.drop(columns=["num_without", "without"]).assign(kind="run")
     return concat([cells, singles], ignore_index=True).assign(
         quantity=quantity,
         num_architectures=len(names),
         num_learning_rates=len(rates),
         num_without=known["num_without"].iloc[0],
+        without=known["without"].iloc[0],
+        empty=", ".join(empty),
     )
 
 
@@ -188,10 +206,18 @@ def _words(data: DataFrame) -> str:
     hidden = len(singles) - len(_placed(singles))
     if hidden:
         words += f" {hidden} runs that failed at no cost or an unknown cost have no point."
+    empty = data["empty"].iloc[0]
+    if isinstance(empty, str) and empty:
+        words += f" No run of {empty} has a point."
     return words + without_words(data)
 
 
 def without_words(data: DataFrame) -> str:
-    """How many runs are left out; empty if none."""
+    """Which runs are left out; empty if none."""
     num = int(data["num_without"].iloc[0])
-    return f" {num} runs without a batch size, a learning rate or a meter are left out." * (num > 0)
+    if not num:
+        return ""
+    return (
+        f" {num} runs without a batch size, a learning rate or a meter are left out: "
+        f"{data['without'].iloc[0]}."
+    )

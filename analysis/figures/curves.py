@@ -36,6 +36,11 @@ Pair = tuple[Floats, Floats]
 
 # Places on the common grid of a curve: a figure of 7 inches shows no more.
 _POINTS = 120
+_LEAST_COMPARED = 2  # a single curve is shown from its start
+_LEAST_SPAN = 0.01  # of final shares
+_CUT = 0.3  # of the axis, that cutting off the beginning has to save
+_ABOVE = 0.06  # room above the best, as a share of the axis
+_LEFT = 0.95  # of the first place above the cut
 _SPAN = 10  # of values, as a factor, from which on the axis is logarithmic
 _LABELS = {"time_s": "time (s)", "energy_total_j": "energy (J, {label})"}
 
@@ -140,9 +145,13 @@ def draw_curves(data: DataFrame, *, width: Width = "one") -> Canvas:
 
     handles, common = draw_lines(axes, data, x, "median", width, draw_more=draw_more)
     _target_line(axes, data)
-    log_axis(axes, "x")
     label = quality_label(data["metric"])
     least, most = float(data["low"].min()), float(data["high"].max())
+    lowest = _lowest(data) if "fraction" in label else None
+    if lowest is not None:
+        axes.set_ylim(lowest, most + _ABOVE * (most - lowest))
+        axes.set_xlim(left=_LEFT * float(data.loc[data["high"] > lowest, x].min()))
+    log_axis(axes, "x")
     # A perplexity or a squared error falls by orders of magnitude, of which only the first would
     # show on a linear axis.
     if 0 < _SPAN * least < most and "fraction" not in label:
@@ -152,7 +161,25 @@ def draw_curves(data: DataFrame, *, width: Width = "one") -> Canvas:
     axes.set_xlabel(_LABELS[x].format(label=data["energy_label"].iloc[0]))
     name_axis(axes, "y", label)
     best = data[data["shown"] == "line"]
-    return finished(figure, handles, f"{_words(data, best)} {common}", width)
+    words = _words(data, best)
+    if lowest is not None:
+        words += f" Cut off below {lowest:.3g}, to show where the configurations differ."
+    return finished(figure, handles, f"{words} {common}", width)
+
+
+def _lowest(data: DataFrame) -> float | None:
+    """Where an axis of shares begins; None if most of it shows differences from 0 on.
+
+    The range in which the best configurations end, and the target, get a quarter of the axis.
+    """
+    best = data[data["shown"] == "line"].groupby("configuration")["median"].last()
+    if len(best) < _LEAST_COMPARED:
+        return None
+    ends = [*best, *data["target_value"].dropna().iloc[:1]]
+    whole, top = float(data["low"].min()), float(data["high"].max())
+    span = max(max(ends) - min(ends), _LEAST_SPAN)
+    lowest = min(ends) - 3 * span
+    return lowest if lowest - whole > _CUT * (top - whole) else None
 
 
 def _target_line(axes: Axes, data: DataFrame) -> None:

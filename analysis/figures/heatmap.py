@@ -36,7 +36,7 @@ def data_heatmap(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
         A row for each cell that was tried: `architecture`, `lr`, `batch_size`, `value` (missing if
         half of the runs or more missed), `low`, `high`, `num_runs`, `num_reached`,
         `num_incomparable`, `quantity`, `energy_label`, `sample`, `num_architectures`,
-        `num_without` (runs that are left out).
+        `num_without` (runs that are left out), `without` (which, as a text).
 
     Raises:
         NothingToDraw: No run has a batch size and a known cost.
@@ -54,6 +54,7 @@ def data_heatmap(runs: DataFrame, *, quantity: Quantity = "time_s") -> DataFrame
         sample=shown["sample"].iloc[0],
         num_architectures=len(names),
         num_without=known["num_without"].iloc[0],
+        without=known["without"].iloc[0],
     )
 
 

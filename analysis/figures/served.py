@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pandas import DataFrame, Series
 
 from analysis.figures.entries import MAIN
-from analysis.figures.prepare import NothingToDraw, serving_runs
+from analysis.figures.prepare import NothingToDraw, are_comparable, serving_runs
 from analysis.figures.tradeoff import data_tradeoff
 from analysis.load.values import column
 from analysis.stats.peer_keys import peer_keys
 from analysis.stats.peers import Group, peer_groups
-from analysis.stats.qualities import main_qualities, main_values
+from analysis.stats.qualities import direction_of, main_qualities, main_values
 from bench.core.quality_rows import TEST
 
 # What two passes over the same served model share.
@@ -29,6 +29,12 @@ _SAME = (
     "compression.method",
     "placement.name",
     "host.cpu_name",
+)
+# Keys of a training that leave its network as it is.
+_OF_TRAINING = tuple(
+    f"{key}{end}"
+    for key in ("batch_size", "lr", "lr_scaling", "optimizer", "schedule", "target", "budget")
+    for end in ("=", ".")
 )
 _NAME = f"{MAIN}: name"
 _THROUGHPUT = "serving.throughput_per_s"
@@ -116,4 +122,52 @@ def data_served_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = 
     """
     chosen, remark = serving_source(with_main(runs), (x, y))
     x, y = _column_of(x, chosen), _column_of(y, chosen)
+    known = chosen[chosen.reindex(columns=[x, y]).notna().all(axis=1)]
+    others = set(known["configuration"]) - set(best_trainings(known))
+    if others:
+        remark += (
+            " Configurations that differ only in their training are one model to a latency: the one"
+            f" of the best quality that reached its target stands for them ({len(others)} others)."
+        )
+    chosen = chosen[~chosen["configuration"].isin(others)]
     return data_tradeoff(chosen, x=x, y=y, area=area).assign(remark=remark)
+
+
+def best_trainings(runs: DataFrame) -> list[str]:
+    """Choose one configuration of each model: comparable, then on target, then the best in quality.
+
+    Args:
+        runs: Of with_main, each with what the figure shows.
+    """
+    reached = column(runs, "target.reached").where(
+        column(runs, "serving.scenario").isna(), column(runs, "trained.reached")
+    )
+    signs = runs[_NAME].map(
+        {
+            name: -1.0 if direction_of(runs, f"{TEST}.{name}") == "min" else 1.0
+            for name in runs.loc[runs[MAIN].notna(), _NAME].unique()
+        }
+    )
+    table = DataFrame(
+        {
+            "configuration": runs["configuration"],
+            "comparable": are_comparable(runs),
+            "reached": reached.eq(True).astype(float),
+            "quality": runs[MAIN] * signs,
+        }
+    )
+    groups = table.groupby("configuration")
+    ranks = DataFrame(
+        {
+            "comparable": groups["comparable"].any(),
+            "reached": groups["reached"].mean() > 0.5,
+            "quality": groups["quality"].median(),
+        }
+    ).sort_values(["comparable", "reached", "quality"], ascending=False, kind="stable")
+    return [str(name) for name in ranks.index[~ranks.index.map(_model_of).duplicated()]]
+
+
+def _model_of(configuration: str) -> str:
+    """A configuration without the keys that only its training has."""
+    parts = configuration.split(" ")
+    return " ".join(part for part in parts if not part.startswith(_OF_TRAINING))

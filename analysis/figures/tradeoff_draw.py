@@ -44,6 +44,7 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
     # Few points have letters, and many a colour and a shape.
     looks = None
     if len(drawn) - drawn["front"].sum() > MOST_LETTERS:
+        characters //= 2  # room for two columns of short entries
         looks = looks_of(list(drawn["configuration"]), characters)
     drawn = drawn.assign(
         colour=_colours(drawn, looks),

@@ -93,7 +93,7 @@ def test_axes_say_which_quality_and_which_sample(data_of: DataOf) -> None:
         "validation area under the ROC curve (fraction)",
         f"validation {OWN}",
     }
-    each = {"time per sample (s)", "time per row (s)", "time per token (s)"}
+    each = {"time per sample (µs)", "time per row (µs)", "time per token (µs)"}
     assert labels(data_of, "factors_time", "y") == each
     sizes = {"batch size (samples)", "batch size (rows)", "batch size (sequences)"}
     assert labels(data_of, "batch_size_time", "x") == sizes

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
@@ -194,7 +196,7 @@ def test_many_configurations_have_the_colour_of_one_key_and_the_shape_of_the_oth
     assert len(looks) == 12  # each of the 3 x 4 configurations has a look of its own
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     keys = [f"batch_size={2**n}" for n in range(4)] + [f"lr={n / 10}" for n in (1, 2, 3)]
-    assert texts == ["batch_size=1 lr=0.1  n = 1", *keys, "beaten by another (11)"]
+    assert texts == ["batch_size=1 lr=0.1\nn = 1", *keys, "beaten by another (11)"]
 
 
 def test_keys_with_too_many_values_leave_the_points_grey() -> None:
@@ -252,11 +254,36 @@ def test_jitter_of_the_probe_makes_no_front_of_one_network(num: int) -> None:
     accuracies = [0.97, 0.9701, 0.95, 0.95, 0.9699, 0.95, 0.94, 0.95]
     runs = sweep_of_one_network(num, accuracies, jitter=0.02)
     x, y = "serving.latency_p90_ms", "quality_test.accuracy"
-    data = by(data_served_tradeoff(runs, x=x, y=y), "configuration")
+    data = by(data_tradeoff(runs, x=x, y=y), "configuration")
     front = {name for name, row in data.items() if row["front"]}
     assert front == {"batch_size=1", "batch_size=2", "batch_size=16"}
     shares = [row["front_share"] for row in data.values()]
     assert np.isnan(shares).all() == (num < 6)
+
+
+def test_trainings_of_one_network_are_one_model_to_a_latency() -> None:
+    """The best that hit its target stands for them: neither a better miss nor an unfit one."""
+    probed: dict[str, Any] = {"serving__num_requests": 500, "serving__scenario": None}
+
+    def run(name: str, accuracy: float, *, hit: bool = True, **more: Any) -> dict[str, Any]:
+        facts: dict[str, Any] = {"serving__latency_p90_ms": 1.0, "quality_test__accuracy": accuracy}
+        return (reached if hit else missed)(name, 1.0, **facts, **probed, **more)
+
+    runs = frame(
+        run("model=cnn batch_size=32 lr=0.1", 0.93),
+        run("model=cnn batch_size=64 lr=0.1", 0.95),
+        run("model=cnn batch_size=64 lr=0.9", 0.97, hit=False),
+        run("model=cnn optimizer.momentum=0.5", 0.96, health__comparable=False),
+        run("model=mlp batch_size=32 lr=0.1", 0.91),
+        run("model=mlp precision=bf16 lr=0.1", 0.92),  # this one predicts differently
+    )
+    data = data_served_tradeoff(runs, x="serving.latency_p90_ms", y="quality_test.accuracy")
+    assert set(data["configuration"]) == {
+        "model=cnn batch_size=64 lr=0.1",
+        "model=mlp batch_size=32 lr=0.1",
+        "model=mlp precision=bf16 lr=0.1",
+    }
+    assert "stands for them (3 others)" in words_of(data)
 
 
 def test_the_interval_of_an_accuracy_holds_its_sampling_error() -> None:
@@ -270,7 +297,7 @@ def test_the_interval_of_an_accuracy_holds_its_sampling_error() -> None:
 
 
 def test_a_configuration_that_missed_its_target_is_marked_in_accuracy_against_latency() -> None:
-    probed = {"serving__num_requests": 500, "serving__scenario": None}
+    probed: dict[str, Any] = {"serving__num_requests": 500, "serving__scenario": None}
     runs = frame(
         reached("a", 1.0, serving__latency_p90_ms=2.0, quality_test__accuracy=0.95, **probed),
         missed("b", 1.0, serving__latency_p90_ms=1.0, quality_test__accuracy=0.80, **probed),

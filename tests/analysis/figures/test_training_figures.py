@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from pandas import DataFrame, concat
 
-from analysis.figures.batch_size import data_batch_size
+from analysis.figures.batch_size import data_batch_size, draw_batch_size
 from analysis.figures.caption import caption_of
 from analysis.figures.codecarbon import data_codecarbon
 from analysis.figures.curves import data_curves, draw_curves
@@ -439,6 +439,33 @@ def test_runs_without_a_batch_size_are_counted() -> None:
     runs = frame(reached("a", 1.0), reached("b", 1.0, config__batch_size=None))
     data = data_batch_size(runs)
     assert set(data["num_without"]) == {1}
+    assert "are left out: b (1)." in caption_of(draw_batch_size(data))
+
+
+def test_an_architecture_without_a_point_has_no_panel() -> None:
+    runs = frame(
+        reached("a", 1.0),
+        failed("b", 0.0, model__name="Gpt", phases__wall_time_s=0.0, target__censored_at_s=0.0),
+    )
+    data = data_batch_size(runs)
+    figure = draw_batch_size(data)
+    assert [axes.get_title() for axes in figure.axes] == ["Mlp"]
+    assert "No run of Gpt has a point." in caption_of(figure)
+    with pytest.raises(NothingToDraw, match="above 0"):
+        data_batch_size(runs.iloc[1:])
+
+
+def test_an_axis_of_accuracy_shows_the_range_in_which_the_configurations_differ() -> None:
+    """0.94 and 0.97 of a target of 0.9: from 0.9 - 3 x 0.07 on, a quarter of the axis is theirs."""
+    runs = frame(reached("a", 1.0, run_id="p"), reached("b", 1.0, run_id="q"))
+    curves = concat(
+        [curve_rows("p", [1, 2, 3], [0.1, 0.5, 0.94]), curve_rows("q", [1, 2, 3], [0.1, 0.8, 0.97])]
+    )
+    figure = draw_curves(data_curves(runs, curves))
+    assert figure.axes[0].get_ylim()[0] == pytest.approx(0.69)
+    assert "Cut off below 0.69" in caption_of(figure)
+    alone = draw_curves(data_curves(runs.iloc[:1], curves))
+    assert alone.axes[0].get_ylim()[0] < 0.1  # nothing to compare: the whole curve
 
 
 def test_a_failure_at_an_unknown_time_stays_in_the_probability_of_a_hit() -> None:
