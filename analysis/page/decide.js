@@ -183,10 +183,11 @@ function startDecide(groups, elementOf, add) {
 
   function build() {
     form.replaceChildren();
-    const costs = Object.keys(costKinds).filter((cost) => group().choices.some((each) => totalOf(each, { cost, predictions: 0 })[0] !== null));
+    const priced = Object.keys(costKinds).filter((cost) => group().choices.some((each) => totalOf(each, { cost, predictions: 0 })[0] !== null));
+    const costs = priced.length ? priced : ["time_s"]; // where all missed, none is known
     // The first by which anything can be chosen: the money of a prediction is often not known.
-    const answers = (cost) => decide(group().choices, { ...wants(), cost }).ranked.length > 0;
-    if (!costs.includes(state.cost)) state.cost = costs.find(answers) ?? costs[0] ?? "time_s";
+    const answers = (unfit) => costs.find((cost) => decide(group().choices, { ...wants(), cost, unfit }).ranked.length > 0);
+    if (!costs.includes(state.cost)) state.cost = answers(state.unfit) ?? answers(true) ?? costs[0];
     if (groups.length > 1) field("choose from", choice("group", groups.map(({ title }, place) => [String(place), title]), state.group, (value) => { state.group = Number(value); state.limits = {}; }));
     field("cheapest in", choice("cost", costs.map((cost) => [cost, costKinds[cost].title]), state.cost, (value) => { state.cost = value; state.limits.each = null; }));
     const box = document.createElement("input");

@@ -5,17 +5,19 @@ Names, units and directions of the quantities are in bench/core/metrics.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from analysis.load.joules import COST_BASIS, GRID
 from analysis.stats.qualities import main_qualities, reported
 from bench.core.metric import CARBON, MONEY, Better, Joules, Metric, Topic, with_unit
 from bench.core.metrics import KNOWN, metric_at
 from bench.core.quality_rows import TEST, is_quality
+from bench.core.scales import SCALES, unit_of
 
 _ACHIEVED = ("maintenance.on_target_frac", "maintenance.excess_errors", "maintenance.regret_usd")
 _NEEDS = frozenset(
@@ -32,7 +34,7 @@ class TableColumn:
 
     Attributes:
         name: Stable name: that of the metric, or `expected_...` with restarts.
-        title: Heading of the column, with the unit that is shown.
+        title: Heading of the column, with the unit of the catalogue.
         statistic: `to_target`, the median over runs with misses as the worst; `expected`, with
             restarts; `per_run`, the median over the runs that have the value; `hit_rate`.
         metric: Of the catalogue; None for the hit rate, which no single run has.
@@ -72,10 +74,26 @@ class TableColumn:
         """Column with the bound of the systematic error, as a share."""
         return None if self.metric is None or self.statistic == "expected" else self.metric.error
 
-    @property
-    def scale(self) -> float:
-        """Factor from the record's unit to the unit that is shown."""
-        return 1.0 if self.metric is None else self.metric.shown[1]
+    def suited_unit(self, values: Series) -> tuple[float, str]:
+        """Choose the unit that suits the values, as the terminal does.
+
+        Args:
+            values: In the unit of the record; missing and infinite ones do not count.
+
+        Returns:
+            The factor from the record's unit, and the heading with the unit. Quantities whose unit
+            has no prefixes keep the one of the catalogue.
+        """
+        if self.metric is None:
+            return 1.0, self.title
+        sizes = values.abs()
+        known = sizes[sizes.gt(0) & sizes.lt(math.inf)]
+        if self.metric.unit not in SCALES or known.empty:
+            return self.metric.shown[1], self.title
+        factor, scale = SCALES[self.metric.unit]
+        unit = unit_of(float(known.median()) * factor, scale)
+        heading = self.title.removesuffix(f" ({self.metric.shown[0]})")
+        return factor / unit.size, with_unit(heading, "1/s" if unit.name == "/s" else unit.name)
 
 
 def quality_column(name: str) -> TableColumn:

@@ -47,7 +47,7 @@ _TITLES = {
     "maintenance": "Keeping a deployed model accurate",
     "program": "Programs that bench.measure has run",
 }
-
+_Row = Mapping[Any, Any]
 _MOST_NODES = 2  # that a cell names
 # Tables with quantities that count samples.
 _OF_SAMPLES = ("factors", "serving")
@@ -126,12 +126,14 @@ def _columns(rows: DataFrame, listed: DataFrame, topic: str) -> Iterator[tuple[s
     static = {column.name: column for column in TOPICS[topic]}
     qualities = {name: quality_column(name) for name in by_metric if name not in static}
     for column in (static | qualities).values():
-        for kind, part in _kinds(by_metric[column.name]) if column.name in by_metric else ():
+        if column.name not in by_metric:
+            continue
+        scale, title = column.suited_unit(by_metric[column.name]["value"])
+        for kind, part in _kinds(by_metric[column.name]):
             aligned = _aligned(part, listed)
-            cells = [
-                _value_cell(row, count, column) for row, count in zip(aligned, counts, strict=True)
-            ]
-            yield f"{column.title}, {kind}" if kind else column.title, cells
+            pairs = zip(aligned, counts, strict=True)
+            cells = [_value_cell(row, count, column, scale) for row, count in pairs]
+            yield f"{title}, {kind}" if kind else title, cells
             if part["error_frac"].notna().any():
                 yield "systematic bound", list(map(_bound_cell, aligned))
 
@@ -175,9 +177,7 @@ def _aligned(part: DataFrame, listed: DataFrame) -> list[dict[Any, Any] | None]:
     return [by_key.get(key) for key in keys]
 
 
-def _value_cell(
-    row: Mapping[Any, Any] | None, count: Mapping[Any, Any], column: TableColumn
-) -> Cell:
+def _value_cell(row: _Row | None, count: _Row, column: TableColumn, scale: float) -> Cell:
     if row is None:
         return _cell("-")
     estimate = as_estimate(row)
@@ -185,7 +185,7 @@ def _value_cell(
     if column.statistic == "expected" and row["num_missing"] and count["num_hits"]:
         text = UNKNOWN
     else:
-        text = estimate_text(estimate, column.scale)
+        text = estimate_text(estimate, scale)
     # The column `runs` says n for every other cell.
     if estimate.num != count["num_runs"]:
         text += f" (n={estimate.num})"

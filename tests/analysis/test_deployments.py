@@ -86,7 +86,7 @@ def test_the_table_has_a_row_for_each_policy_and_calls_nothing_best_that_needs_l
         "policy=drift detector=two_sample",
         "policy=oracle",
     ]
-    for heading in ("on target (%)", "retrainings", "regret (USD), electricity, modelled"):
+    for heading in ("on target (%)", "retrainings", "regret (µUSD), electricity, modelled"):
         assert heading in table.columns
     needs = [
         place for place, name in enumerate(table.columns) if "retrain" in name or "labels" in name

@@ -21,6 +21,7 @@ from analysis.stats.best import runs_needed
 from analysis.stats.outcomes import reached
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import summarise
+from analysis.stats.table_columns import TOPICS
 from analysis.tables.tables import summary_tables, tables, write_tables
 from analysis.tables.text_table import Cell, TextTable, escape, to_csv, to_latex, to_markdown
 from bench.core.printable import markdown_safe
@@ -423,7 +424,7 @@ def test_rent_and_electricity_are_never_in_one_column(runs: pd.DataFrame) -> Non
     mixed["cost_basis"] = np.where(first, "rental", "electricity")
     table = table_of(mixed, "cost")
     rent, electricity = (
-        column(table, f"cost (USD), {basis}") for basis in ("rental", "electricity, modelled")
+        column(table, f"cost (nUSD), {basis}") for basis in ("rental", "electricity, modelled")
     )
     assert [text == "-" for text in rent] == [False, True]
     assert [text == "-" for text in electricity] == [True, False]
@@ -599,3 +600,26 @@ def test_a_run_repeated_at_another_price_supersedes_no_other(tmp_path: Path) -> 
     summary = summarise(load_runs([tmp_path]).runs)
     money = summary[summary["metric"] == "cost_to_target_usd"]
     assert sorted(money["num"]) == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "factor", "heading"),
+    [
+        # The median is 3 ms.
+        ("time_to_target_s", [0.002, 0.003, 40.0], 1e3, "TTA (ms)"),
+        ("time_to_target_s", [7200.0, 7200.0, np.inf, np.nan], 1 / 60, "TTA (min)"),
+        ("latency_p50_ms", [0.03, 0.05], 1e3, "p50 (µs)"),
+        ("throughput_per_s", [4e6], 1e-6, "throughput (M/s)"),
+        ("throughput_per_s", [400.0], 1.0, "throughput (1/s)"),
+        # Nothing to choose by: the unit of the catalogue.
+        ("time_per_sample_s", [np.nan, 0.0], 1e6, "time per sample (us)"),
+        ("samples_to_target", [4e6], 1.0, "samples to target"),
+    ],
+)
+def test_a_column_has_the_unit_that_suits_its_median(
+    name: str, values: list[float], factor: float, heading: str
+) -> None:
+    columns = {each.name: each for topic in TOPICS.values() for each in topic}
+    times, title = columns[name].suited_unit(pd.Series(values))
+    assert times == pytest.approx(factor)
+    assert title == heading
