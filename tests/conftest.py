@@ -28,6 +28,10 @@ from tests.scheduling import schedule_by_file, sort_slow_first
 # quick. Before anything imports torch, and for the commands that tests run, too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# A worker imports nearly everything; of torchmetrics, what jobs do without is a tenth of that.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    import bench.runs.preload_metrics  # noqa: F401
+
 # A repository that tests make is their own, also where they are started from a hook of git, and
 # whatever the user's git is set to.
 for _name in [name for name in os.environ if name.startswith("GIT_")]:
@@ -104,6 +108,7 @@ def pytest_collection() -> Iterator[None]:
     try:
         return (yield)
     finally:
+        gc.freeze()
         gc.enable()
 
 

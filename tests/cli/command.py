@@ -181,7 +181,8 @@ def _as_if_new(variables: Mapping[str, str]) -> Iterator[None]:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             for logger, level, disabled, own in logged:  # Hydra configures them anew
-                logger.setLevel(level)
+                if logger.level != level:  # setLevel() has all loggers forget what they have cached
+                    logger.setLevel(level)
                 logger.disabled, logger.handlers = disabled, own
 
 

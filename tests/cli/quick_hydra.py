@@ -4,23 +4,29 @@ Each time that it composes, Hydra reads all files of conf/ anew, copies every sc
 and notes for each file what was chosen so far, in case its defaults refer to that by `${...}`. A
 sweep composes each of its jobs several times, and many tests ask for the same overrides. Here each
 configuration is composed once per process, and the files of each choice of options are merged once,
-whatever values are set on top. Whoever asks again gets a copy. Commands that tests start in a
-process of their own have Hydra as it is.
+whatever values are set on top. Whoever asks again gets a copy. After each file, OmegaConf sets the
+parent of every node again; here it does so once. To find the file of a command, Hydra has the
+source lines of all frames looked up, and for each of them inspect may go through all modules: the
+slowest part of a short command in a process that has imported everything. Commands that tests start
+in a process of their own have Hydra as it is.
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
 import os
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
+from types import FrameType
 from typing import Any
 from unittest.mock import patch
 
-from hydra._internal import config_loader_impl, defaults_list
+from hydra._internal import config_loader_impl, defaults_list, utils
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository, IConfigRepository
 from hydra._internal.defaults_list import DefaultsList, Overrides
@@ -30,13 +36,14 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.base import Metadata
+from omegaconf.base import Box, Metadata, Node
 
 from bench.core.files import config_dir
 
 # What lies there does not change while tests run; what lies in a test's own folder may.
 _UNCHANGING = {("file", str(config_dir())), ("pkg", "hydra.conf"), ("structured", "")}
 _read: dict[tuple[str, ...], ConfigResult] = {}
+_placed: dict[str, ConfigResult] = {}
 _listed: dict[tuple[object, ...], DefaultsList] = {}
 _merged: dict[str, DictConfig] = {}
 _composed: dict[tuple[object, ...], DictConfig] = {}
@@ -52,15 +59,19 @@ def quick_hydra() -> Iterator[None]:
     list_files = _listing_once(defaults_list.create_defaults_list)
     merge = _merging_once(ConfigLoaderImpl._compose_config_from_defaults_list)
     load = _loading_once(ConfigRepository.load_config)
+    place = _placing_once(ConfigLoaderImpl._load_single_config)
     note = _noting_where_needed(defaults_list._create_interpolation_map)
+    detect = _detecting_without_lines(utils.detect_calling_file_or_module_from_stack_frame)
     with (
         patch.object(ConfigLoaderImpl, "_load_configuration_impl", compose),
         patch.object(config_loader_impl, "create_defaults_list", list_files),
         patch.object(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge),
         patch.object(ConfigRepository, "load_config", load),
+        patch.object(ConfigLoaderImpl, "_load_single_config", place),
         patch.object(ConfigStore, "__deepcopy__", _itself, create=True),
         patch.object(defaults_list, "_create_interpolation_map", note),
         patch.object(Metadata, "__deepcopy__", _copied, create=True),
+        patch.object(utils, "detect_calling_file_or_module_from_stack_frame", detect),
     ):
         yield
 
@@ -82,7 +93,7 @@ def _composing_once(compose: Callable[..., DictConfig]) -> Callable[..., DictCon
         job = JobRuntime().get("name")
         key = (config_name, *overrides, *sorted(options.items()), job)
         if key not in _composed:
-            _composed[key] = copy.deepcopy(compose(loader, config_name, overrides, **options))
+            _composed[key] = compose(loader, config_name, overrides, **options)
         config = copy.deepcopy(_composed[key])
         config.hydra.runtime.cwd = os.getcwd()
         return config
@@ -123,7 +134,9 @@ def _merging_once(merge: Callable[..., DictConfig]) -> Callable[..., DictConfig]
             return merge(loader, defaults, repo)
         key = repr(defaults)
         if key not in _merged:
-            _merged[key] = merge(loader, defaults, repo)
+            with patch.object(Box, "_re_parent", _set_parent_of_children):
+                _merged[key] = merge(loader, defaults, repo)
+            _merged[key]._re_parent()
         return copy.deepcopy(_merged[key])
 
     return merge_once
@@ -132,20 +145,49 @@ def _merging_once(merge: Callable[..., DictConfig]) -> Callable[..., DictConfig]
 def _loading_once(
     load: Callable[[ConfigRepository, str], ConfigResult | None],
 ) -> Callable[[ConfigRepository, str], ConfigResult | None]:
-    """Read each file of conf/ once: whoever asks for it again gets a copy."""
+    """Read each file of conf/ once. Hydra changes only what `_load_single_config` returns."""
 
     def load_once(repository: ConfigRepository, config_path: str) -> ConfigResult | None:
         if _changes(repository):
             return load(repository, config_path)
         key = (config_path, *(source.path for source in repository.sources))
         if key in _read:
-            return copy.deepcopy(_read[key])
+            return _read[key]
         result = load(repository, config_path)
         if result is not None and not result.is_schema_source:  # schemas are registered anew
-            _read[key] = copy.deepcopy(result)
+            _read[key] = result
         return result
 
     return load_once
+
+
+def _placing_once(place: Callable[..., ConfigResult]) -> Callable[..., ConfigResult]:
+    """Put what a file sets where it belongs in the configuration once."""
+
+    def place_once(
+        loader: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository
+    ) -> ConfigResult:
+        if _changes(repo):
+            return place(loader, default, repo)
+        key = repr(default)
+        if key in _placed:
+            return copy.deepcopy(_placed[key])
+        result = place(loader, default, repo)
+        if result.is_schema_source:
+            return result
+        _placed[key] = result
+        return copy.deepcopy(result)
+
+    return place_once
+
+
+def _set_parent_of_children(box: Box) -> None:
+    """Set the parent of a node's own children, which were merged before it."""
+    content = box.__dict__["_content"]
+    children = content.values() if isinstance(content, dict) else content
+    for child in children if isinstance(children, Iterable) else ():
+        if isinstance(child, Node):
+            child._set_parent(box)
 
 
 def _itself(store: ConfigStore, memo: dict[int, Any]) -> ConfigStore:
@@ -170,3 +212,25 @@ def _noting_where_needed(note: Callable[..., DictConfig]) -> Callable[..., DictC
         return OmegaConf.create()
 
     return note_where_needed
+
+
+def _detecting_without_lines(detect: Callable[[int], Any]) -> Callable[[int], Any]:
+    """Find the file of a command without the source lines of the frames, which Hydra ignores."""
+
+    def detect_without_lines(stack_depth: int) -> Any:
+        with patch.object(inspect, "stack", _frames_without_lines):
+            return detect(stack_depth + 1)
+
+    return detect_without_lines
+
+
+def _frames_without_lines() -> list[inspect.FrameInfo]:
+    frames = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        frames.append(
+            inspect.FrameInfo(frame, code.co_filename, frame.f_lineno, code.co_name, None, None)
+        )
+        frame = frame.f_back
+    return frames

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,24 @@ _EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")
 # Those of bench.maintain say so in their name.
 MAINTAINING = [name for name in _EXPERIMENTS if name.startswith("maintain_")]
 EXPERIMENTS = [name for name in _EXPERIMENTS if name not in MAINTAINING]
+
+
+def rows_of(*groups: str) -> list[tuple[str, ...]]:
+    """All options of these groups, each once: one of every group at a time, as long as it has some.
+
+    Options of different groups do not meet in the configuration, so that one composition is enough
+    to compose them all.
+    """
+    columns = ([f"{group}={name}" for name in names_of(group)] for group in groups)
+    return [tuple(filter(None, row)) for row in zip_longest(*columns)]
+
+
+def names_of(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
 # Loggers of extras are refused by name where the extra is missing: tests/cli/test_train_command.py.
 GROUPS = (
-    "data",
-    "model",
     "optimizer",
     "schedule",
     "target",
@@ -46,9 +61,7 @@ GROUPS = (
     "price",
     "recipe",
 )
-OPTIONS = sorted(
-    f"{group}={path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml")
-)
+OPTIONS = [*rows_of("data"), *rows_of("model"), *rows_of(*GROUPS)]
 NEEDS = {
     "data=csv": ["data.path=table.csv", "data.target=y"],
     "data=custom": ["data._target_=bench.tasks.data.digits"],
@@ -113,9 +126,6 @@ def test_every_experiment_of_maintaining_composes_and_is_in_range(experiment: st
 
 
 MAINTAIN_GROUPS = ("stream", "drift", "fault", "labels", "detector", "policy", "retrain")
-MAINTAIN_OPTIONS = sorted(
-    f"{group}={path.stem}" for group in MAINTAIN_GROUPS for path in (CONF / group).glob("*.yaml")
-)
 # What a user must give besides the option.
 MAINTAIN_NEEDS = {
     "stream=custom": ["stream.source._target_=my.pool"],
@@ -125,50 +135,39 @@ MAINTAIN_NEEDS = {
 }
 
 
-@pytest.mark.parametrize("option", MAINTAIN_OPTIONS)
-def test_every_option_of_maintaining_composes_and_is_in_range(option: str) -> None:
-    overrides = [option, *MAINTAIN_NEEDS.get(option, [])]
+@pytest.mark.parametrize("options", rows_of(*MAINTAIN_GROUPS), ids=" ".join)
+def test_every_option_of_maintaining_composes_and_is_in_range(options: tuple[str, ...]) -> None:
+    overrides = [each for option in options for each in (option, *MAINTAIN_NEEDS.get(option, []))]
     config = MaintainConfig.from_dict(plain_values(compose("maintain", overrides=overrides)))
-    group, _, name = option.partition("=")
-    if group in ("drift", "fault", "labels"):
-        assert getattr(config, group).kind == name
+    for group, _, name in (option.partition("=") for option in options):
+        if group in ("drift", "fault", "labels"):
+            assert getattr(config, group).kind == name
 
 
-SERVE_GROUPS = ("scenario", "backend", "compression", "placement")
-SERVE_OPTIONS = sorted(
-    f"{group}={path.stem}" for group in SERVE_GROUPS for path in (CONF / group).glob("*.yaml")
-)
+SERVE_OPTIONS = (*rows_of("backend", "scenario", "compression", "skew"), *rows_of("beside"))
+# The field with the name of the option, where it is not `name`.
+_NAMED_BY = {"compression": "method", "skew": "kind"}
 
 
-@pytest.mark.parametrize("option", SERVE_OPTIONS)
-def test_every_option_of_serving_composes_and_is_in_range(option: str) -> None:
-    needed = ["backend=http"] if option.startswith("placement=") else []
-    own = ["backend._target_=my_package.MyBackend"] if option == "backend=custom" else []
-    config = ServeConfig.from_dict(
-        plain_values(compose("serve", overrides=["run=latest", *needed, option, *own]))
-    )
+def serving(*overrides: str) -> ServeConfig:
+    composed = compose("serve", overrides=["run=latest", *overrides])
+    return ServeConfig.from_dict(plain_values(composed))
+
+
+@pytest.mark.parametrize("options", SERVE_OPTIONS, ids=" ".join)
+def test_every_option_of_serving_composes_and_is_in_range(options: tuple[str, ...]) -> None:
+    own = ["backend._target_=my_package.MyBackend"] if "backend=custom" in options else []
+    config = serving(*options, *own)
     if own:
         assert own == [f"{config.backend.runtime_key}={config.backend.runtime}"]
-    group, _, name = option.partition("=")
-    chosen = getattr(config, group)
-    assert (chosen.method if group == "compression" else chosen.name) == name
+    for group, _, name in (option.partition("=") for option in options):
+        chosen = getattr(config, group)
+        assert name == getattr(chosen, _NAMED_BY.get(group, "name"), "none")
 
 
-SKEWS = sorted(path.stem for path in (CONF / "skew").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("name", SKEWS)
-def test_every_planted_skew_composes_and_is_in_range(name: str) -> None:
-    overrides = ["run=latest", f"skew={name}"]
-    skew = ServeConfig.from_dict(plain_values(compose("serve", overrides=overrides))).skew
-    assert name == ("none" if skew is None else skew.kind)
-
-
-@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "beside").glob("*.yaml")))
-def test_everything_beside_a_server_composes_and_is_in_range(name: str) -> None:
-    overrides = ["run=latest", f"beside={name}"]
-    beside = ServeConfig.from_dict(plain_values(compose("serve", overrides=overrides))).beside
-    assert name == ("none" if beside is None else beside.name)
+@pytest.mark.parametrize("name", names_of("placement"))
+def test_every_placement_composes_and_is_in_range(name: str) -> None:
+    assert serving("backend=http", f"placement={name}").placement.name == name
 
 
 def test_a_cloud_placement_is_rented_unless_a_price_is_given() -> None:
@@ -180,11 +179,11 @@ def test_a_cloud_placement_is_rented_unless_a_price_is_given() -> None:
     assert price("price=azure_d2s_v5") == "azure_d2s_v5"
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_composes_and_instantiates(option: str) -> None:
-    if (library := option.removeprefix("model=")) in OPTIONAL:
+@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
+def test_every_option_composes_and_instantiates(options: tuple[str, ...]) -> None:
+    if (library := options[0].removeprefix("model=")) in OPTIONAL:
         pytest.importorskip(library)
-    make_all(values_of(option, *NEEDS.get(option, [])))
+    make_all(values_of(*(each for option in options for each in (option, *NEEDS.get(option, [])))))
 
 
 @pytest.mark.parametrize("command", sorted(path.stem for path in CONF.glob("*.yaml")))

@@ -69,7 +69,7 @@ def asked(folder: Path, module: str, *arguments: str) -> Answer:
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((80, 24)))
 
 
 @pytest.mark.parametrize("module", MAINS)
