@@ -110,7 +110,7 @@ def draw_case(case: str, out: Path) -> None:
                 print(f"{case}: {name}: {reason}")
                 continue
             for width, drawn in images.items():
-                figure = draw_figure(name, data, width)  # type: ignore[arg-type]
+                figure = draw_figure(name, data, width)
                 (path,) = save_figure(figure, Path(folder) / f"{name}_{width}", ["png"])
                 image = Image.open(path)
                 size = tuple(round(length * _DPI / 300) for length in image.size)

@@ -17,13 +17,13 @@ from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from analysis.figures.axis_units import TickNumbers, fit_units
 from analysis.figures.caption import set_caption
-from analysis.figures.style import WIDTH_IN, Width, paper_style
+from analysis.figures.style import Width, paper_style, width_in
 
 _P = ParamSpec("_P")
 # What a figure is drawn on: a whole figure, or its panel in a larger one.
 Canvas = Figure | SubFigure
 _HEIGHT_IN = {"one": 2.3, "two": 3.0}
-_NAME_CHARACTERS = {"one": 56, "two": 110}  # of a line of a legend
+_PER_INCH, _MOST_CHARACTERS = 16, 110  # characters of a line of a legend
 _LABEL_CHARACTERS = {"x": 50, "y": 32}  # of a line of an axis label
 _MOST_VECTOR_POINTS = 2000
 _EQUALS = "\u00a0=\u00a0"
@@ -77,15 +77,14 @@ def canvas(
     Raises:
         ValueError: There is no such width.
     """
-    if width not in WIDTH_IN:
-        raise ValueError(f"width={width}: must be one of {', '.join(WIDTH_IN)}")
+    across_in = width_in(width)
     # Rounds up: the last row may have fewer axes than columns.
     rows = -(-num // columns)
     figure: Canvas | None = _PANEL.get()
     if figure is None:
         height_in = rows * (height_in or _HEIGHT_IN[width])
         # Not pyplot, whose figures stay in memory until someone closes them.
-        figure = Figure(figsize=(WIDTH_IN[width], height_in), layout="constrained")
+        figure = Figure(figsize=(across_in, height_in), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
     for surplus in grid.ravel()[num:]:
         surplus.remove()
@@ -170,7 +169,7 @@ def legend_below(figure: Canvas, handles: Sequence[Artist], width: Width) -> Non
     texts = [str(handle.get_label()) for handle in handles]
     # Seven characters of room for the mark before the text and the gap after it.
     longest = max(len(line) for text in texts for line in text.splitlines()) + 7
-    columns = max(1, min(4, len(handles), int(WIDTH_IN[width] * 18.5) // longest))
+    columns = max(1, min(4, len(handles), int(width_in(width) * 18.5) // longest))
     rows = -(-len(handles) // columns)
     # Inches per line of the legend's type, measured on figures of one and two columns.
     _grow(figure, 0.135 * max(sum(text.count("\n") + 1 for text in texts) / columns, rows) + 0.1)
@@ -197,7 +196,7 @@ def wrapped(text: str, characters: int) -> str:
 
 def legend_name(text: str, width: Width) -> str:
     """Break the name of a configuration into lines that fit a legend."""
-    return wrapped(text, _NAME_CHARACTERS[width])
+    return wrapped(text, min(_MOST_CHARACTERS, int(_PER_INCH * width_in(width))))
 
 
 def _pieces(word: str, characters: int) -> list[str]:

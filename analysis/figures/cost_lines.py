@@ -15,7 +15,7 @@ from analysis.figures.axes import legend_name, log_axis
 from analysis.figures.axis_units import short_quantity
 from analysis.figures.marks import draw_band, write_beside
 from analysis.figures.prepare import HIGHLIGHTED, evenly
-from analysis.figures.style import COLOURS, GREY, INK, LINES, Width, short_names
+from analysis.figures.style import COLOURS, GREY, INK, LINES, SMALL_PT, Width, short_names
 from bench.core.arrays import Floats
 from bench.core.scales import Scale
 
@@ -159,4 +159,4 @@ def _draw_crossings(axes: Axes, crossings: DataFrame, terms: Terms) -> None:
         last = np.log(row[terms.crossing])
         text = terms.crossing_text.format(short_quantity(row[terms.crossing], terms.crossing_scale))
         place = (row[terms.crossing], row["cost"])
-        write_beside(axes, text, place, (4, -8), fontsize=6.5, color=INK)
+        write_beside(axes, text, place, (4, -8), fontsize=SMALL_PT, color=INK)

@@ -28,7 +28,7 @@ from analysis.figures.prepare import (
     trained_for,
     with_counts,
 )
-from analysis.figures.style import INK, Width
+from analysis.figures.style import INK, SMALL_PT, Width
 from bench.core.arrays import Floats
 
 Axis = Literal["time_s", "energy_total_j"]
@@ -187,7 +187,11 @@ def _target_line(axes: Axes, data: DataFrame) -> None:
     if np.isnan(target):
         return
     axes.axhline(target, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
-    style: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "fontsize": 6.5, "color": INK}
+    style: dict[str, Any] = {
+        "xycoords": ("axes fraction", "data"),
+        "fontsize": SMALL_PT,
+        "color": INK,
+    }
     write_beside(axes, f"target {target:g}", (0.01, target), (0, 2), **style)
 
 

@@ -33,7 +33,7 @@ from analysis.figures.prepare import (
     trained_for,
 )
 from analysis.figures.quantities import cost_label, counted_costs, label_in, sample_in, sample_of
-from analysis.figures.style import INK, MARKERS, Width, short_number
+from analysis.figures.style import INK, MARKERS, SMALL_PT, Width, short_number
 from analysis.load.values import numbers
 from bench.core.metric import Quantity
 from bench.core.metrics import METRICS
@@ -186,7 +186,7 @@ def _name_line(
     """Write the value of a line where it leaves the axes, at the top or on the left."""
     at_top = product / ys[1] > xs[0]
     place = (product / ys[1], ys[1]) if at_top else (xs[0], product / xs[0])
-    style = {"fontsize": 5.5, "color": "0.45", "va": "top", "zorder": 1}
+    style = {"fontsize": SMALL_PT, "color": "0.45", "va": "top", "zorder": 1}
     write_beside(axes, short_quantity(product, SCALES[unit][1]), place, (2, -2), **style)
 
 

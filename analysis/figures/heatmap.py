@@ -17,7 +17,7 @@ from analysis.figures.batch_size import MOST_PANELS, sweep_runs, without_words
 from analysis.figures.marks import medians, n_words
 from analysis.figures.prepare import evenly
 from analysis.figures.quantities import cost_label, label_in, sample_in
-from analysis.figures.style import INK, Width, short_number
+from analysis.figures.style import INK, SMALL_PT, Width, short_number
 from bench.core.metric import Quantity
 from bench.core.metrics import label_of
 
@@ -159,7 +159,7 @@ def _write_cell(axes: Axes, across: int, down: int, row: object, norm: LogNorm) 
         text,
         ha="center",
         va="center",
-        fontsize=6.5,
+        fontsize=SMALL_PT,
         color="white" if dark else "black",
         bbox=box if missed else None,
     )

@@ -9,14 +9,14 @@ from pandas import DataFrame
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrapped
 from analysis.figures.marks import dot, draw_points
 from analysis.figures.prepare import NothingToDraw
-from analysis.figures.style import COLOURS, INK, Width
+from analysis.figures.style import COLOURS, INK, SMALL_PT, Width
 from bench.core.scales import SCALES
 
 _MOST_PANELS = 6
 _KEY = ["configuration", "metric"]
 _DIGITS = 7  # of a commit beside a change
 _LABEL_CHARACTERS = {"one": 24, "two": 30}
-_CHARACTERS = {"one": 60, "two": 64}  # of a line above a panel
+_CHARACTERS = {"one": 52, "two": 55}  # of a line above a panel
 
 
 def data_history(runs: DataFrame, history: DataFrame) -> DataFrame:
@@ -70,7 +70,7 @@ def draw_history(data: DataFrame, *, width: Width = "one") -> Canvas:
         _draw_series(each, rows, width)
         lines = [_changes_words(rows), "" if is_one else str(rows["configuration"].iloc[0])]
         title = "\n".join(wrapped(line, _CHARACTERS[width]) for line in lines if line)
-        each.set_title(title, fontsize=6, loc="left")
+        each.set_title(title, fontsize=SMALL_PT, loc="left")
     for each in axes[-columns:]:
         each.set_xlabel("checks, in order of commits")
     handles = [dot("check", COLOURS[0], face="white")]

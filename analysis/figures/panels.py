@@ -13,7 +13,7 @@ from pandas import DataFrame, concat
 from analysis.figures.axes import Canvas, drawing_on, in_paper_style, wrapped
 from analysis.figures.caption import caption_of, panel_captions, set_caption
 from analysis.figures.prepare import NothingToDraw
-from analysis.figures.style import WIDTH_IN, Width
+from analysis.figures.style import Width, width_in
 from analysis.load.values import column
 from analysis.stats.peer_keys import KEYS
 from analysis.stats.peers import Group, peer_groups
@@ -102,14 +102,14 @@ def draw_panels(data: DataFrame, draw: Callable[..., Canvas], width: Width) -> C
     parts = list(data.groupby("group", sort=False))
     columns = 2 if width == "two" and len(parts) > 1 else 1
     panel_width: Width = "one" if columns == 2 else width
-    titles = [wrapped(str(title), int(WIDTH_IN[panel_width] * _PER_INCH)) for title, _ in parts]
+    titles = [wrapped(str(title), int(width_in(panel_width) * _PER_INCH)) for title, _ in parts]
     # Each panel is drawn twice: only a figure of its own tells the height that it needs.
     heights = [
         _height_in(draw(rows, width=panel_width)) + _TITLE_IN + _LINE_IN * title.count("\n")
         for title, (_, rows) in zip(titles, parts, strict=True)
     ]
     rows_in = [max(heights[n : n + columns]) for n in range(0, len(heights), columns)]
-    figure = Figure(figsize=(WIDTH_IN[width], sum(rows_in)), layout="constrained")
+    figure = Figure(figsize=(width_in(width), sum(rows_in)), layout="constrained")
     panels = figure.subfigures(len(rows_in), columns, squeeze=False, height_ratios=rows_in)
     for panel, title, (_, rows) in zip(panels.ravel(), titles, parts, strict=False):
         panel.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-    from analysis.figures.style import Width
     from analysis.load.records import Lists
     from analysis.stats.peers import Group
 
@@ -184,18 +183,26 @@ def _data(
     return data
 
 
-def draw_figure(name: str, data: DataFrame, width: Width) -> Figure:
+def draw_figure(name: str, data: DataFrame, width: str) -> Figure:
     """Draw a figure from its tidy frame, from `figure_data` or read back from a file.
 
+    Args:
+        name: Of FIGURES, or `tradeoff`.
+        data: What it shows.
+        width: Of WIDTH_IN: one or two columns, or those of a template.
+
     Raises:
-        ValueError: There is no such figure.
+        ValueError: There is no such figure, or no such width.
     """
+    from analysis.figures.style import template
+
     require_figures([name])
     draw = function_of(entry_of(name).draw)
-    if "group" not in data:
-        figure: Figure = draw(data, width=width)
-        return figure
-    from analysis.figures.panels import draw_panels
+    with template(width) as layout:
+        if "group" not in data:
+            figure: Figure = draw(data, width=layout)
+            return figure
+        from analysis.figures.panels import draw_panels
 
-    whole: Figure = draw_panels(data, draw, width)  # type: ignore[assignment]  # no panel itself
-    return whole
+        whole: Figure = draw_panels(data, draw, layout)  # type: ignore[assignment]  # no panel itself
+        return whole

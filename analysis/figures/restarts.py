@@ -13,7 +13,7 @@ from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_
 from analysis.figures.by_configuration import outcomes_by_configuration
 from analysis.figures.marks import dot, draw_points
 from analysis.figures.prepare import NothingToDraw, counted_name, counts, evenly, training_runs
-from analysis.figures.style import COLOURS, INK, Width, short_names
+from analysis.figures.style import COLOURS, INK, SMALL_PT, Width, short_names
 from analysis.stats.expected_cost import expected_cost, simulated_restarts
 from analysis.stats.outcomes import Outcomes, outcomes
 from bench.core.stats.intervals import MIN_RUNS
@@ -89,7 +89,7 @@ def draw_restarts(data: DataFrame, *, width: Width = "one") -> Canvas:
     names, common = short_names(data["configuration"])
     labels = [_row_name(row, names, width) for row in data.to_dict("records")]
     lines = sum(label.count("\n") + 1 for label in labels)
-    figure, (axes,) = canvas(width, 0.6 + 0.12 * lines + 0.07 * len(data))
+    figure, (axes,) = canvas(width, 0.6 + 0.135 * lines + 0.07 * len(data))
     data = data.assign(height=np.arange(len(data))[::-1])
     is_known = data["expected_s"].notna()
     _draw_hits(axes, data[is_known])
@@ -97,7 +97,7 @@ def draw_restarts(data: DataFrame, *, width: Width = "one") -> Canvas:
     x, y = bounds["total_s"], bounds["height"]
     axes.scatter(x, y, s=22, marker=">", facecolors="white", edgecolors=INK)
     log_axis(axes, "x")
-    axes.set_yticks(data["height"], labels, fontsize=6)
+    axes.set_yticks(data["height"], labels, fontsize=SMALL_PT)
     axes.set_ylim(-0.7, len(data) - 0.3)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("expected time to hit (s)")

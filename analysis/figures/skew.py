@@ -13,7 +13,7 @@ from pandas import DataFrame, Series
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrapped
 from analysis.figures.marks import dot, n_words, write_beside
 from analysis.figures.prepare import NothingToDraw, evenly, serving_runs
-from analysis.figures.style import COLOURS, INK, MARKERS, Width, short_names
+from analysis.figures.style import COLOURS, INK, MARKERS, SMALL_PT, Width, short_names
 from analysis.load.values import column, numbers
 from bench.core.arrays import Floats
 
@@ -79,7 +79,7 @@ def draw_skew(data: DataFrame, *, width: Width = "one") -> Canvas:
     _multiples_axis(left, data)
     left.axvline(1, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
     left.set_xlabel("largest difference /\nrounding")
-    left.set_yticks(heights, labels, fontsize=6)
+    left.set_yticks(heights, labels, fontsize=SMALL_PT)
     left.set_ylim(-0.7, len(data) - 0.3)
     _draw_changes(right, data["changed_pct"], heights)
     for axes in (left, right):
@@ -110,7 +110,7 @@ def _draw_changes(axes: Axes, changed_pct: Series, heights: Floats) -> None:
     for height, value in zip(heights, changed_pct, strict=True):
         text = "no classes" if np.isnan(value) else f"{value:.3g}%"
         place = max(0.0, np.nan_to_num(value)), height
-        write_beside(axes, text, place, (3, 0), va="center", fontsize=5.5)
+        write_beside(axes, text, place, (3, 0), va="center", fontsize=SMALL_PT)
     axes.margins(x=0.25)
     axes.set_xlim(left=0)
     axes.set_xlabel("predictions that\nchange (%)")

@@ -13,10 +13,10 @@ from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrap
 from analysis.figures.axis_units import in_unit
 from analysis.figures.marks import n_words, write_beside
 from analysis.figures.prepare import evenly
-from analysis.figures.style import COLOURS, HATCHES, INK, Width, short_names, short_number
+from analysis.figures.style import COLOURS, HATCHES, INK, SMALL_PT, Width, short_names, short_number
 
 _LEAST_IN = 1.0  # for a single bar, above a label of two lines
-_LINE_IN = 0.115  # height of a line of type
+_LINE_IN = 0.13  # height of a line of type
 _GAP, _BAR = 0.6, 1.12  # between two bars, and the thickness of a bar, in lines of type
 _MOST_BARS = 16  # configurations that fit one above the other
 
@@ -100,10 +100,10 @@ def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
     ends = data.groupby("configuration")["total_high"].first().reindex(names)
     for place, total, end in zip(places, left, ends, strict=True):
         where = max(total, end), place
-        write_beside(axes, short_number(total), where, (3, 0), va="center", fontsize=5.5)
+        write_beside(axes, short_number(total), where, (3, 0), va="center", fontsize=SMALL_PT)
     axes.margins(x=0.12)
     axes.set_ylim(0, rooms.sum())
-    axes.set_yticks(places, labels, fontsize=6)
+    axes.set_yticks(places, labels, fontsize=SMALL_PT)
     axes.grid(visible=False, axis="y")
     axes.set_xlim(left=0)
     axes.set_xlabel(axis_label)

@@ -14,7 +14,15 @@ from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, plai
 from analysis.figures.deployments import deployment_runs, label_words, ranked_policies
 from analysis.figures.marks import dot
 from analysis.figures.prepare import HIGHLIGHTED, NothingToDraw, evenly
-from analysis.figures.style import COLOURS, INK, Width, short_names, short_number
+from analysis.figures.style import (
+    COLOURS,
+    INK,
+    SMALL_PT,
+    Width,
+    short_names,
+    short_number,
+    width_in,
+)
 from analysis.load.values import column
 from bench.core.scales import ENERGY, Unit, unit_of
 
@@ -135,7 +143,9 @@ def draw_stream(data: DataFrame, *, width: Width = "one") -> Canvas:
         _draw_events(axes, rows, span)
         if not np.isnan(most_j) and most_j > 0:
             _draw_joules(axes, rows, most_j, span, unit)
-        axes.set_title(wrapped(_title(names[str(name)], rows), _characters(width)), fontsize=6.5)
+        axes.set_title(
+            wrapped(_title(names[str(name)], rows), _characters(width)), fontsize=SMALL_PT
+        )
         axes.set_ylabel("accuracy")
         axes.set_xlim(0, span)
     _limit_accuracy(panels[0], data)
@@ -145,7 +155,7 @@ def draw_stream(data: DataFrame, *, width: Width = "one") -> Canvas:
 
 
 def _characters(width: Width) -> int:
-    return 62 if width == "one" else 130
+    return int(17 * width_in(width))
 
 
 def _title(name: str, rows: DataFrame) -> str:

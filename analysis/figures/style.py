@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import matplotlib as mpl
 
+from bench.config.report import WIDTH_IN
+
+# How a figure is laid out: in one column, or across two.
 Width = Literal["one", "two"]
 
-# Widths of one and of two columns of a paper, in inches.
-WIDTH_IN: dict[str, float] = {"one": 3.5, "two": 7.2}
+# Of the whole figure, in inches, while a template's is drawn.
+_TEMPLATE_IN: ContextVar[float | None] = ContextVar("template", default=None)
+_TWO_COLUMNS_IN = 6.5  # from which on two panels fit side by side
+_GAP_IN = 0.2  # between them
 
 # seaborn's "colorblind" palette (Okabe and Ito). Colour is never the only difference: markers, line
 # styles or hatches go with it.
@@ -34,6 +40,7 @@ COLOURS = (
 MARKERS = ("o", "s", "D", "P", "p", "h", "*", "8", "d", "H")
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++", "oo", "**")
+SMALL_PT = 7  # the smallest type; journals ask for 7 to 9 points at the final size
 GREY = "0.72"
 INK = "0.25"
 
@@ -76,6 +83,40 @@ def short_number(value: float) -> str:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     mantissa, exponent = f"{value:.2e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
+
+
+@contextmanager
+def template(name: str) -> Iterator[Width]:
+    """Let figures be as wide as a template asks while the context lasts; returns their layout.
+
+    Args:
+        name: Of WIDTH_IN.
+
+    Raises:
+        ValueError: There is no such width.
+    """
+    if name not in WIDTH_IN:
+        raise ValueError(f"width={name}: must be one of {', '.join(WIDTH_IN)}")
+    token = _TEMPLATE_IN.set(WIDTH_IN[name])
+    try:
+        yield "two" if WIDTH_IN[name] >= _TWO_COLUMNS_IN else "one"
+    finally:
+        _TEMPLATE_IN.reset(token)
+
+
+def width_in(width: Width) -> float:
+    """Inches of a layout; a panel of a figure across two columns is as wide as one of them.
+
+    Raises:
+        ValueError: There is no such layout.
+    """
+    whole = _TEMPLATE_IN.get()
+    if width not in ("one", "two"):
+        raise ValueError(f"width={width}: must be one of one, two")
+    if whole is None:
+        return WIDTH_IN[width]
+    is_panel = width == "one" and whole >= _TWO_COLUMNS_IN
+    return (whole - _GAP_IN) / 2 if is_panel else whole
 
 
 @contextmanager

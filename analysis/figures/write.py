@@ -11,8 +11,7 @@ from analysis.figures.entries import entry_of
 from analysis.figures.methods import METHODS
 from analysis.figures.registry import Frames, draw_figure, figure_data, figure_runs
 from analysis.figures.save import save_all
-from analysis.figures.style import WIDTH_IN, Width
-from bench.config.report import FilesConfig
+from bench.config.report import WIDTH_IN, FilesConfig
 
 
 def write_figure(
@@ -42,13 +41,9 @@ def write_figure(
         CannotWrite: The folder cannot be written to.
     """
     data = figure_data(name, frames, run=run, options=options)
-    figures = {width: draw_figure(name, data, _width(width)) for width in files.widths}
+    figures = {width: draw_figure(name, data, width) for width in files.widths}
     shown = figure_runs(name, frames, data, run=run, options=options)
     # The widest figure has room for the most, so its caption is true of the others.
     widest = figures[max(figures, key=lambda width: WIDTH_IN[width])]
     caption = whole_caption(entry_of(name).title, widest, shown, METHODS.get(name, ""))
     return save_all(figures, data, caption, folder / name, files.formats)
-
-
-def _width(name: str) -> Width:
-    return "one" if name == "one" else "two"

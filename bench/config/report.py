@@ -10,7 +10,22 @@ from annotated_types import Ge, Le, MinLen
 from bench.core.checks import EXPAND_PATH, MISSING, Folder, KeyGroup, SomeTexts, one_of
 
 FORMATS = ("pdf", "svg", "png")
-WIDTHS = ("one", "two")
+# Inches: what a figure that is not scaled may take in one column, or across two, of a template.
+#
+# Source: neurips_2024.sty (text 5.5 in); icml2024.sty (text 6.75 in, columns 0.25 in apart); IEEE,
+# "Resolution and size" for authors (21 and 43 picas); acmart 2.x, format sigconf (text 506.295 pt,
+# columns 24 pt apart).
+WIDTH_IN: dict[str, float] = {
+    "one": 3.5,
+    "two": 7.2,
+    "neurips": 5.5,
+    "icml": 3.25,
+    "icml_double": 6.75,
+    "ieee": 3.5,
+    "ieee_double": 7.16,
+    "acm": 3.33,
+    "acm_double": 7.0,
+}
 LOG_FORMATS = ("mllog",)
 
 
@@ -41,8 +56,8 @@ class FilesConfig(FoldersConfig):
     formats: Annotated[list[Annotated[str, one_of(FORMATS)]], MinLen(1)] = field(
         default_factory=lambda: list(FORMATS)
     )
-    widths: Annotated[list[Annotated[str, one_of(WIDTHS)]], MinLen(1)] = field(
-        default_factory=lambda: list(WIDTHS)
+    widths: Annotated[list[Annotated[str, one_of(WIDTH_IN)]], MinLen(1)] = field(
+        default_factory=lambda: ["one", "two"]
     )
     history: Annotated[Folder, EXPAND_PATH] | None = None
 

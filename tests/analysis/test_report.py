@@ -86,7 +86,10 @@ def test_a_wrong_key_does_not_wait_for_the_plotting_libraries(tmp_path: Path) ->
         (("results=nowhere",), "error: results=nowhere: no such folder"),
         (("figures=[tta]",), "error: figures=tta: no such figure; did you mean tta_eta"),
         (("formats=[gif]",), "error: formats=gif: must be one of pdf, svg, png"),
-        (("widths=[three]",), "error: widths=three: must be one of one, two"),
+        (
+            ("widths=[three]",),
+            "error: widths=three: must be one of one, two, neurips, icml, ",
+        ),
         (("figurs=all",), "error: figurs: no such key"),
     ],
 )

@@ -22,9 +22,10 @@ from analysis.figures.entries import FIGURES
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.registry import Frames, draw_figure, figure_data, require_figures
 from analysis.figures.save import save_all, save_figure
-from analysis.figures.style import WIDTH_IN, short_number
+from analysis.figures.style import short_number
 from analysis.load.history import load_history
 from analysis.load.runs import load_runs
+from bench.config.report import WIDTH_IN
 from bench.core.metrics import label_of
 from tests.analysis.figures.labels import cut_labels
 from tests.analysis.figures.literal import frame, reached
@@ -120,11 +121,24 @@ def test_every_figure_is_drawn_with_n_and_named_axes(
     one.figure.set_layout_engine("none")  # it keeps the layout of its file
     one.figure.draw_without_rendering()
     assert not cut_labels(one.figure)
+    # Journals ask for 7 to 9 points, and figures are not scaled.
+    texts = [text for text in one.figure.findobj(mpl.text.Text) if text.get_text()]
+    assert {float(text.get_fontsize()) for text in texts} <= {7.0, 8.0}
     words = one.words.replace("\n", " ")
     assert re.search(r"n = \d|k/n|\d runs|pairs of rung|\d checks", words), words
     for axes in two.axes:
         below = not axes.xaxis.get_tick_params().get("labelbottom", True)  # the one below has it
         assert axes.get_xlabel() or axes.get_ylabel() or below or axes.get_title()
+
+
+@pytest.mark.parametrize("width", [name for name in WIDTH_IN if name not in ("one", "two")])
+def test_a_figure_has_the_width_of_a_template(drawn: Callable[[str], Drawn], width: str) -> None:
+    for name in ("hits", "life_cycle_time"):  # one panel, and three
+        figure = draw_figure(name, drawn(name).data, width)
+        assert figure.get_figwidth() == WIDTH_IN[width]
+        figure.draw_without_rendering()
+        assert not cut_labels(figure)
+    assert len({panel.bbox.x0 for panel in figure.subfigs}) == 1 + width.endswith("_double")
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -238,7 +252,7 @@ def test_an_unknown_format_or_width_is_refused(
     with pytest.raises(ValueError, match="formats=gif: must be of pdf, svg, png"):
         save_figure(hits.figure, tmp_path / "a", ["gif"])
     with pytest.raises(ValueError, match="width=three"):
-        draw_figure("hits", hits.data, "three")  # type: ignore[arg-type]
+        draw_figure("hits", hits.data, "three")
 
 
 def test_an_unknown_figure_is_refused_with_similar_names() -> None:

@@ -19,9 +19,9 @@ from analysis.figures.entries import FIGURES
 from analysis.figures.panels import MOST_PANELS, panel_data
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.registry import Frames, draw_figure, figure_data
-from analysis.figures.style import WIDTH_IN
 from analysis.load.runs import load_runs
 from analysis.stats.peers import Group
+from bench.config.report import WIDTH_IN
 from tests.analysis.figures.literal import frame, reached, served
 from tests.analysis.made import Made, make_sweep
 from tests.analysis.made_records import SWEEP_START
@@ -74,7 +74,7 @@ def test_panels_have_a_title_a_note_and_a_legend_of_their_own(
     data = figure_data(name, two_targets)
     single = draw_figure(name, data[data["group"] == "accuracy ≥ 0.8"].drop(columns="group"), "one")
     for width, columns in (("one", 1), ("two", 2)):
-        figure = draw_figure(name, data, width)  # type: ignore[arg-type]
+        figure = draw_figure(name, data, width)
         assert figure.get_figwidth() == WIDTH_IN[width]
         words = words_of(figure)
         assert "accuracy ≥ 0.93" in words
