@@ -118,7 +118,7 @@ def log_axis(
         return
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     decades = np.log10(high / low) if low > 0 else 3.0
-    if decades < 0.7:
+    if decades < 0.9:
         # A log axis this short would have no ticks, so use those of a linear one.
         axis.set_major_locator(MaxNLocator(5, steps=_STEPS))
     else:

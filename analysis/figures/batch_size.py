@@ -20,7 +20,7 @@ from analysis.figures.prepare import (
 )
 from analysis.figures.quantities import cost_label, counted_costs, label_in, sample_in, sample_of
 from analysis.figures.style import COLOURS, LINES, MARKERS, Width, short_number
-from analysis.load.values import numbers
+from analysis.load.values import column, numbers
 from bench.core.metric import Quantity
 
 MOST_PANELS = 4  # architectures
@@ -206,7 +206,7 @@ def _words(data: DataFrame) -> str:
     hidden = len(singles) - len(_placed(singles))
     if hidden:
         words += f" {hidden} runs that failed at no cost or an unknown cost have no point."
-    empty = data["empty"].iloc[0]
+    empty = column(data, "empty").iloc[0]  # missing in tables of former versions
     if isinstance(empty, str) and empty:
         words += f" No run of {empty} has a point."
     return words + without_words(data)

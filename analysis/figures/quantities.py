@@ -19,7 +19,8 @@ from bench.core.quality_rows import is_quality
 from bench.core.suggest import did_you_mean
 
 SETTING = "config."
-_THROUGHPUT, _BATCH_SIZE = "serving.throughput_per_s", "config.batch_size"
+BATCH_SIZE = "config.batch_size"
+_THROUGHPUT = "serving.throughput_per_s"
 _SAMPLE = re.compile(r"\bsample(s?)\b")
 
 
@@ -91,7 +92,7 @@ def label_in(path: str, sample: str) -> str:
     if path == _THROUGHPUT:
         return with_unit(KNOWN[path].title, f"{sample}s/s")
     # A batch of a language model is counted in sequences, and a sample is a token.
-    counted = "sequence" if path == _BATCH_SIZE and sample == "token" else sample
+    counted = "sequence" if path == BATCH_SIZE and sample == "token" else sample
     return _SAMPLE.sub(lambda match: counted + match[1], label_of(path))
 
 

@@ -155,7 +155,9 @@ def _draw_ecdf(axes: Axes, data: DataFrame, names: list[str], handles: dict[str,
 
 
 def _without_scenario(name: str) -> str:
-    return " ".join(part for part in name.split(" ") if not part.startswith("scenario="))
+    """The model by itself, since panels are of one scenario; `default` if nothing else differs."""
+    rest = [part for part in name.split(" ") if not part.startswith("scenario=")]
+    return " ".join(rest) or "default"
 
 
 def _latency_words(data: DataFrame) -> str:

@@ -22,7 +22,14 @@ from analysis.figures.axes import (
 from analysis.figures.keyed import Looks, looks_of
 from analysis.figures.letters import MOST_LETTERS, draw_letters
 from analysis.figures.marks import bars_words, dot, draw_bars, draw_points, n_words
-from analysis.figures.quantities import SETTING, is_charge, label_in, label_with, sample_in
+from analysis.figures.quantities import (
+    BATCH_SIZE,
+    SETTING,
+    is_charge,
+    label_in,
+    label_with,
+    sample_in,
+)
 from analysis.figures.style import COLOURS, INK, Width, short_names, short_number
 from analysis.stats.accuracy import is_share
 from bench.core.arrays import Floats
@@ -68,7 +75,9 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
         )
     for which, name in (("x", x), ("y", y)):
         # Shares are read as percentages, on a linear axis.
-        if _spans(drawn[which]) and "fraction" not in label_of(name):
+        if name == BATCH_SIZE:
+            log_axis(axes, which, sorted(drawn[which].unique()))  # these double
+        elif _spans(drawn[which]) and "fraction" not in label_of(name):
             log_axis(axes, which)
         else:
             plain_axis(axes, which)

@@ -141,6 +141,14 @@ def test_a_setting_on_an_axis_means_no_front_and_the_note_says_so() -> None:
     assert "No front: learning rate is a setting, not a result." in words_of(data)
 
 
+def test_batch_sizes_are_ticks_of_their_axis() -> None:
+    runs = frame(*(reached(f"{n}", 1.0, config__batch_size=2**n) for n in (5, 6, 7)))
+    figure = draw_tradeoff(data_tradeoff(runs, x="config.batch_size", y=TIME))
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["32", "64", "128"]
+
+
 def words_of(data: DataFrame) -> str:
     figure = draw_tradeoff(data, width="two")
     assert isinstance(figure, Figure)
