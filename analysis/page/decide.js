@@ -234,10 +234,11 @@ function startDecide(groups, elementOf, add) {
       add("p", `${best.choice.name}: ${range(best.total, unit)} for training and ${state.predictions.toLocaleString("en")} predictions.`, answer).className = "verdict";
       if (best.choice.how) add("p", `It is served with ${best.choice.how}.`, answer);
       const table = add("table", "", answer);
-      table.className = "plain";
+      table.className = "plain stacked";
       const head = add("tr", "", add("thead", "", table));
       const isServed = ranked.some(({ choice: each }) => each.how);
-      for (const text of ["configuration", ...(isServed ? ["served with"] : []), `${title}, altogether`, "against the cheapest", group().metric ?? "quality", `latency ${state.percentile}`, "size", "training", "each", "runs"]) add("th", text, head);
+      const headings = ["configuration", ...(isServed ? ["served with"] : []), `${title}, altogether`, "against the cheapest", group().metric ?? "quality", `latency ${state.percentile}`, "size", "training", "each", "runs"];
+      for (const text of headings) add("th", text, head);
       const body = add("tbody", "", table);
       for (const { choice: each, total, apart, near } of ranked.slice(0, 3)) {
         const row = add("tr", "", body);
@@ -248,7 +249,7 @@ function startDecide(groups, elementOf, add) {
           from === null ? "never cheaper" : `cheaper from ${Math.ceil(from).toLocaleString("en")} predictions on`,
         ].filter(Boolean).join("; ");
         const cells = [each.name + (near ? " (a limit lies within its interval)" : "") + (each.unfit ? ` (${each.unfit})` : ""), ...(isServed ? [each.how] : []), range(total, unit), words, range(each.quality), range(each[`latency_${state.percentile}_ms`], "ms"), quantity(each.size_bytes[0], "bytes"), range(each.training[state.cost], unit), range(each.each[state.cost], unit), String(each.num)];
-        for (const text of cells) add("td", text, row);
+        cells.forEach((text, place) => { add("td", text, row).dataset.label = headings[place]; });
       }
     }
     if (prices.length) {

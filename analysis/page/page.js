@@ -11,7 +11,7 @@ const isNarrow = matchMedia("(max-width: 700px)");
 function embedOptions() {
   const style = getComputedStyle(document.documentElement);
   const [ink, soft, line] = ["--ink", "--soft", "--line"].map((name) => style.getPropertyValue(name).trim());
-  const axis = { labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft };
+  const axis = { labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft, titlePadding: 9 };
   const config = { background: "transparent", customFormatTypes: true, axis, legend: { labelColor: soft, titleColor: ink, symbolBaseFillColor: soft, symbolBaseStrokeColor: soft }, title: { color: ink }, view: { stroke: line }, text: { color: ink }, rule: { color: soft } };
   if (isNarrow.matches) config.legend = { ...config.legend, orient: "bottom", columns: 3 };
   return { actions: false, renderer: "canvas", config, expressionFunctions: { quantity, tick } };

@@ -35,6 +35,8 @@ def number_format(name: str, values: Sequence[float]) -> dict[str, Any]:
     its own.
     """
     unit = UNITS.get(name, "")
+    if min(values) == max(values):  # the only tick is the value itself, with all its digits
+        return {"format": unit, "formatType": "quantity"}
     of = {} if is_wide(values) else {"of": max(values, key=abs)}
     return {"format": {"unit": unit, **of}, "formatType": "tick"}
 

@@ -95,6 +95,11 @@ def test_rows_are_plain_and_a_miss_holds_what_it_spent(sweep: Loaded) -> None:
     assert miss["time_s"] > 0
 
 
+def test_models_are_named_as_the_user_wrote_them(sweep: Loaded) -> None:
+    runs = sweep.runs.assign(**{"config.choices.model": "mlp"})
+    assert {row["architecture"] for row in page_rows(runs)} == {"mlp"}
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [

@@ -209,6 +209,26 @@ return found;
 """
 
 
+def test_a_narrow_screen_needs_no_scrolling_to_the_side(opened: Any) -> None:
+    narrow = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+    try:
+        # The charts are drawn anew, narrower.
+        wait_for(
+            opened,
+            "const canvases = [...document.querySelectorAll('#grid figure:not(.wide) canvas')];"
+            "return canvases.length === 6 && canvases.every((canvas) =>"
+            " canvas.getBoundingClientRect().right <= 390);",
+        )
+        assert opened.execute_script("return document.documentElement.scrollWidth") <= 390
+        # A row of the summary is a list of cells with their headings.
+        assert not opened.execute_script(
+            "return document.querySelector('table.findings thead').offsetHeight"
+        )
+    finally:
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_a_screenshot_can_be_looked_at(opened: Any, tmp_path: Path) -> None:
     """BENCH_SCREENSHOT=FOLDER keeps it, for a person."""
     folder = Path(os.environ.get("BENCH_SCREENSHOT", tmp_path))
