@@ -29,7 +29,8 @@ from tests.scheduling import schedule_by_file, sort_slow_first
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A worker imports nearly everything; of torchmetrics, what jobs do without is a tenth of that.
-if "PYTEST_XDIST_WORKER" in os.environ:
+_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if _IS_WORKER:
     import bench.runs.preload_metrics  # noqa: F401
 
 # A repository that tests make is their own, also where they are started from a hook of git, and
@@ -120,9 +121,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Any:
 def pytest_sessionfinish() -> None:
     """What is left at the end is looked through once, by the interpreter, and not by pytest, too.
 
-    nanobind, which onnx uses, complains of what was not collected.
+    nanobind, which onnx uses, complains of what was not collected. A worker ends without that.
     """
+    if _IS_WORKER:
+        gc.freeze()
+        gc.disable()
+        atexit.register(_end_at_once)
+        return
     gc.collect()
     gc.freeze()
     atexit.register(gc.unfreeze)
     gc.disable()
+
+
+def _end_at_once() -> None:
+    """Do all else that is to be done at exit, and end without taking a million objects apart."""
+    atexit.unregister(_end_at_once)
+    atexit._run_exitfuncs()
+    os._exit(0)
