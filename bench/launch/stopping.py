@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -201,13 +203,23 @@ def send_again_if_lost(
             show(lost)
             return
         prepare(lost.exc_value)
-        threading.Timer(_AGAIN_S, os.kill, (os.getpid(), signal_of(lost.exc_value))).start()
+        prepared = threading.Event()
+        # Thread.start() would wait for the thread, and on a busy machine the signal would come
+        # while this still runs, and be lost again.
+        _thread.start_new_thread(_send_again, (signal_of(lost.exc_value), prepared))
+        prepared.set()
 
     def end() -> None:
         sys.unraisablehook = show
 
     sys.unraisablehook = look
     return end
+
+
+def _send_again(number: int, prepared: threading.Event) -> None:
+    prepared.wait()
+    time.sleep(_AGAIN_S)
+    os.kill(os.getpid(), number)
 
 
 @contextmanager
