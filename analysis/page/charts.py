@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ MOST_GROUPS = 30  # groups of peers with charts; the table of the page has all r
 # Outcomes of runs that do not count; they are only in the table.
 NOT_COUNTED = ("interrupted", "refused", "superseded")
 _HEIGHT = 270
+_MOST_NAMES = 6  # of configurations in a legend
 _MOST_SIZES = 5  # sizes of models with an entry each in a legend
 _SHAPES = dict(zip(OUTCOMES, ("circle", "triangle-up", "cross", "square"), strict=True))
 # In the order of a tooltip.
@@ -131,12 +133,13 @@ def _scatter(
     y: str,
     rows: Sequence[dict[str, Any]],
     *,
-    colour: str = "architecture",
+    colour: str | None = None,
     size: str | None = None,
 ) -> dict[str, Any]:
     """Draw points of runs: colour for a setting, shape for the outcome, hollow if incomparable."""
-    chosen = alt.selection_point(fields=[colour], bind="legend")
     drawn = [row for row in rows if row[x] is not None and row[y] is not None]
+    colour = colour or _distinction(drawn)
+    chosen = alt.selection_point(fields=[colour], bind="legend")
     hue = _hue(colour, drawn)
     area: Any = alt.value(60) if size is None else _area(size, drawn)
     chart = (
@@ -160,6 +163,12 @@ def _scatter(
     # To check it takes most of the time; a test does.
     specification: dict[str, Any] = chart.interactive().to_dict(validate=False)
     return specification
+
+
+def _distinction(rows: Sequence[dict[str, Any]]) -> str:
+    """What colours show: architectures, or configurations if they are few and of one of them."""
+    names, models = ({row[name] for row in rows} for name in ("configuration", "architecture"))
+    return "configuration" if len(models) == 1 < len(names) <= _MOST_NAMES else "architecture"
 
 
 def _shape(rows: Sequence[dict[str, Any]]) -> Any:
@@ -200,11 +209,24 @@ def _tip(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _hue(colour: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The encoding of colour, for strokes and fills; with a legend if runs differ in it."""
-    kinds = {row[colour] for row in rows if row[colour] is not None}
-    ordinal = colour not in ("architecture", "label", "policy")
+    kinds = list(dict.fromkeys(row[colour] for row in rows if row[colour] is not None))
+    ordinal = colour not in ("architecture", "configuration", "label", "policy")
     return {
         "shorthand": f"{colour}:{'O' if ordinal else 'N'}",
         "title": title_of(colour, rows) if colour in TITLES else colour,
-        "scale": alt.Scale(scheme="viridis") if ordinal else alt.Scale(range=list(COLOURS)),
-        "legend": alt.Legend(symbolLimit=12) if len(kinds) > 1 else None,
+        "scale": alt.Scale(scheme="viridis")
+        if ordinal
+        else alt.Scale(domain=kinds, range=list(COLOURS)),
+        "legend": _legend(colour, kinds) if len(kinds) > 1 else None,
     }
+
+
+def _legend(colour: str, names: Sequence[Any]) -> Any:
+    """The legend of a setting; of configurations, a line for each key in which they differ."""
+    labels: dict[str, Any] = {}
+    if colour == "configuration":
+        shared = set.intersection(*(set(name.split()) for name in names))
+        short = {name: [part for part in name.split() if part not in shared] for name in names}
+        # As JSON, every name is a text of the expression and never a part of it.
+        labels = {"labelExpr": f"({json.dumps(short)})[datum.label]", "columns": 1}
+    return alt.Legend(symbolLimit=12, labelLimit=150, **labels)

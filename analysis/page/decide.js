@@ -224,6 +224,8 @@ function startDecide(groups, elementOf, add) {
     return `${quantity(value, unit)}${bounds}`;
   }
 
+  const asMuch = (ratio) => ratio < 2 ? `+${digits(100 * (ratio - 1))}%` : `${digits(ratio)} times as much`;
+
   function describe({ label, ranked, left, prices }) {
     const { unit, title } = costKinds[state.cost];
     const [best] = ranked;
@@ -244,7 +246,7 @@ function startDecide(groups, elementOf, add) {
         const row = add("tr", "", body);
         const from = each === best.choice ? null : breakEven(best.choice, each, state.cost);
         const words = each === best.choice ? "cheapest" : [
-          best.total[0] ? `+${digits(100 * (total[0] / best.total[0] - 1))}%` : "",
+          best.total[0] ? asMuch(total[0] / best.total[0]) : "",
           apart === null ? "too few runs to tell apart" : apart ? "" : "cannot tell apart",
           from === null ? "never cheaper" : `cheaper from ${Math.ceil(from).toLocaleString("en")} predictions on`,
         ].filter(Boolean).join("; ");

@@ -13,7 +13,7 @@ function embedOptions() {
   const [ink, soft, line] = ["--ink", "--soft", "--line"].map((name) => style.getPropertyValue(name).trim());
   const axis = { labelColor: soft, titleColor: ink, gridColor: line, domainColor: soft, tickColor: soft, titlePadding: 9 };
   const config = { background: "transparent", customFormatTypes: true, axis, legend: { labelColor: soft, titleColor: ink, symbolBaseFillColor: soft, symbolBaseStrokeColor: soft }, title: { color: ink }, view: { stroke: line }, text: { color: ink }, rule: { color: soft } };
-  if (isNarrow.matches) config.legend = { ...config.legend, orient: "bottom", columns: 3 };
+  if (isNarrow.matches) config.legend = { ...config.legend, orient: "bottom", columns: 2, layout: { bottom: { anchor: "start", direction: "vertical", margin: 6 } } };
   return { actions: false, renderer: "canvas", config, expressionFunctions: { quantity, tick } };
 }
 

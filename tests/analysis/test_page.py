@@ -230,6 +230,18 @@ def test_charts_are_of_groups_the_largest_first_and_of_runs_that_count() -> None
     assert len(chart_groups(many)) == MOST_GROUPS
 
 
+def test_colours_show_the_configurations_of_a_single_model_by_what_differs() -> None:
+    names = ("lr=1 backend=a'b", "lr=1 backend=c")
+    rows = [row(name, configuration=name, time_s=1.0, energy_j=n) for n, name in enumerate(names)]
+    stroke = charts(rows)["Energy against time to target"]["encoding"]["stroke"]
+    assert (stroke["field"], stroke["scale"]["domain"]) == ("configuration", list(names))
+    labels = stroke["legend"]["labelExpr"].removesuffix(")[datum.label]").removeprefix("(")
+    assert json.loads(labels) == {names[0]: ["backend=a'b"], names[1]: ["backend=c"]}
+    rows[1]["architecture"] = "cnn"
+    spec = charts(rows)["Energy against time to target"]
+    assert spec["encoding"]["stroke"]["field"] == "architecture"
+
+
 def test_money_says_what_it_pays_for_and_two_kinds_have_no_axis_together() -> None:
     own = [row(str(n), cost_usd=float(n + 1), basis="electricity") for n in range(3)]
     assert [each["title"] for each in axes(own)] == ["cost to target (electricity)"]
