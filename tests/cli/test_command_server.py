@@ -29,7 +29,8 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "RANK": "1"}
 _SERVE = """
 from bench.cli import command_server
 command_server.JOBS["tests.cli.served"] = "tests.launch.jobs"
-# Without the libraries of real runs.
+# Without the libraries of real runs, and without looking the processor up.
+command_server.PROCESSOR_MODULE = "tests.cli.served"
 command_server.preloaded_modules = lambda job: ["tests.cli.served", job]
 raise SystemExit(command_server.main())
 """
