@@ -231,7 +231,9 @@ function startDecide(groups, elementOf, add) {
     const [best] = ranked;
     if (label) add("p", `${title}: ${label}${label.includes("modelled") || label.includes("assumed") ? "; an estimate, which cannot rank configurations" : ""}.`, answer).className = "hint";
     const isLimited = Object.values(state.limits).some((bound) => bound !== null && bound !== undefined);
-    if (!best) add("p", isLimited ? "No configuration is within all limits." : "No configuration can be chosen, for these reasons:", answer).className = "verdict";
+    const isOnlyUnfit = left.some(({ choice: each, reasons }) => reasons.length === 1 && reasons[0] === each.unfit);
+    const hint = isOnlyUnfit ? " Runs that are not comparable may have been disturbed; the box above lets them count." : "";
+    if (!best) add("p", (isLimited ? "No configuration is within all limits." : "No configuration can be chosen.") + hint, answer).className = "verdict";
     else {
       add("p", `${best.choice.name}: ${range(best.total, unit)} for training and ${state.predictions.toLocaleString("en")} predictions.`, answer).className = "verdict";
       if (best.choice.how) add("p", `It is served with ${best.choice.how}.`, answer);

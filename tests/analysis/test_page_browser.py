@@ -341,6 +341,10 @@ def test_every_run_is_drawn_where_all_are_incomparable(browser: Any, tmp_path: P
         assert (own["runs"], own["drawn"], own["hollow"]) == (6, 6, 6), title
     own = found[_LINES]
     assert (own["lines"], own["linesDrawn"], own["dotted"]) == (6, 6, 6)
+    verdict = "return document.querySelector('.verdict').textContent"
+    assert "the box above lets them count" in browser.execute_script(verdict)
+    browser.execute_script("document.querySelector('#decide-form [name=unfit]').click()")
+    assert "1,000,000 predictions" in browser.execute_script(verdict)
 
 
 def test_fit_and_incomparable_misses_and_failures_are_drawn_in_shapes_of_their_own(
