@@ -26,6 +26,7 @@ _UNIT = re.compile(rf"\(({'|'.join(_UNITS).replace(' ', chr(92) + 's')})(?=[),:;
 _SPAN = 1e4  # of the ticks of a log axis, up to which one unit suits all
 _MOST = 1e5  # from which on numbers are written with k or M
 _MOST_LONG_TICKS = 4  # texts with units side by side
+_PREFIXES = ((1e6, "M"), (1e3, "k"))
 _MINUTE_S = 60.0
 _SMALL = 1e-3  # dimensionless numbers below it get a power of ten, and so do all ticks below 1
 
@@ -62,9 +63,11 @@ def in_unit(values: Iterable[float], label: str) -> tuple[float, str]:
 def short_quantity(value: float, scale: Scale) -> str:
     """A number with its unit, without digits that say nothing: `300 ms`, not `0.300 s`."""
     # The largest unit of which it is at least one: each text stands by itself.
-    unit = next((each for each in reversed(scale) if abs(value) >= 0.999 * each.size), scale[0])
+    # Not minutes and hours, in which round numbers of seconds are not round.
+    units = [each for each in scale if scale is not TIME or each.size < _MINUTE_S]
+    unit = next((each for each in reversed(units) if abs(value) >= 0.999 * each.size), units[0])
     gap = "" if scale is COUNT else " "
-    return f"{value / unit.size:.3g}{gap}{unit.name}".strip()
+    return f"{_in_full(float(f'{value / unit.size:.3g}'))}{gap}{unit.name}".strip()
 
 
 def _fit(alike: Sequence[Axis], label: str) -> None:
@@ -133,11 +136,7 @@ class TickNumbers(Formatter):
         shown = self._shown(numbers)
         largest = np.abs(shown).max(initial=0.0)
         if largest >= _MOST:
-            for size, prefix in ((1e6, "M"), (1e3, "k")):
-                texts = [_in_thousands(number, size, prefix) for number in numbers]
-                if largest >= size and all(len(text) < 6 for text in texts):
-                    return texts
-            return [f"{number:.0f}" for number in numbers]
+            return _thousands(numbers)
         if self._are_even(shown):
             decimals = max(0, -int(np.floor(np.log10(np.diff(shown).min()) + 1e-9)))
             # A step of 2.5 has one digit more than its size tells.
@@ -174,8 +173,13 @@ class _Scaled(Locator):
         return list(np.asarray(ticks, dtype=float) / self.factor)
 
 
-def _in_thousands(number: float, size: float, prefix: str) -> str:
-    return f"{number / size:.6g}{prefix}" if number else "0"
+def _thousands(numbers: Floats) -> list[str]:
+    """Whole numbers with k and M: `1k`, `100k`, `10M`; all in full if one of them gets longer."""
+    texts = []
+    for number in numbers:
+        size, prefix = next((each for each in _PREFIXES if abs(number) >= each[0]), (1.0, ""))
+        texts.append(f"{number / size:.6g}{prefix}")
+    return texts if max(map(len, texts)) < 6 else [f"{number:.0f}" for number in numbers]
 
 
 def _in_full(number: float) -> str:

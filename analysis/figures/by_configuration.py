@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pandas import DataFrame, Series
 
-from analysis.load.values import numbers
+from analysis.load.values import numbers, short_name
 from analysis.stats.outcomes import Outcomes, outcomes
 
 
@@ -21,11 +21,13 @@ def variants(runs: DataFrame) -> Series:
     cells = runs["configuration"].groupby(cell, dropna=False)
     if cells.nunique().max() < 2:
         return runs["architecture"]
-    rest = runs["configuration"].map(
-        # What follows ` [` is the label of the joules, which the architecture has already.
-        lambda name: "".join(f" {part}" for part in name.split(" [")[0].split() if _is_other(part))
-    )
-    return runs["architecture"] + rest
+    # What follows ` [` is the label of the joules, which the architecture has already.
+    names = runs["configuration"].map(lambda name: name.split(" [")[0].split())
+    shared = set.intersection(*map(set, names))
+    rest = names.map(
+        lambda parts: [part for part in parts if _is_other(part) and part not in shared]
+    ).map(lambda parts: "".join(f" {part}" for part in parts))
+    return (runs["architecture"] + rest).map(short_name)
 
 
 def _is_other(part: str) -> bool:

@@ -26,6 +26,7 @@ _POINTS_PER_INCH = 72
 _AWAY_PT = 8.0  # from the middle of a point to that of its letter
 _ONE_PLACE_PT = 3.0  # points so near to one another have their letters side by side
 _WIDE_PT = 5.5  # of a letter
+_APART_PT = 8.0  # from the middle of a letter to that of the next
 
 
 def draw_letters(axes: Axes, front: DataFrame, others: DataFrame, characters: int) -> list[Line2D]:
@@ -73,8 +74,11 @@ def _write(
         alike = [m for m in alike if m not in done and colours[m] == colours[n]]
         done.update(alike)
         text = " ".join(letters[m] for m in alike)
-        offset = _free(place, np.array(taken), ends, _WIDE_PT * (len(text) - 1) / 2)
-        taken.append(place + offset)
+        # Middles of the letters, from the middle of the text.
+        spread: Floats = np.arange(len(alike), dtype=float) - (len(alike) - 1) / 2
+        spread *= _APART_PT
+        offset = _free(place, np.array(taken), ends, spread)
+        taken += [place + offset + (each, 0.0) for each in spread]
         style = {"fontsize": 7, "fontweight": "bold", "color": colours[n], "zorder": 4}
         style |= {"ha": "center", "va": "center_baseline"}
         where = named[n]["x"], named[n]["y"]
@@ -89,15 +93,18 @@ def _places_pt(axes: Axes, rows: DataFrame) -> Floats:
     return places * _POINTS_PER_INCH / axes.figure.dpi
 
 
-def _free(place: Floats, taken: Floats, ends: Floats, more_pt: float) -> Floats:
-    """The offset of a letter: the direction in which the nearest mark is farthest."""
+def _free(place: Floats, taken: Floats, ends: Floats, spread: Floats) -> Floats:
+    """The offset of some letters: the direction in which the nearest mark is farthest."""
+    more_pt = float(spread.max())
     angles = np.deg2rad([45, 135, 315, 225, 90, 270, 0, 180])
     offsets = np.stack([(_AWAY_PT + more_pt) * np.cos(angles), _AWAY_PT * np.sin(angles)], axis=1)
     spots = place + offsets
     others = taken[np.hypot(*(taken - place).T) > _ONE_PLACE_PT]
     gaps = np.full(len(spots), np.inf)
     if len(others):
-        gaps = np.hypot(*(spots[:, None] - others[None]).transpose(2, 0, 1)).min(axis=1)
+        letters = spots[:, None] + np.stack([spread, 0 * spread], axis=1)
+        apart = letters[:, :, None] - others
+        gaps = np.hypot(apart[..., 0], apart[..., 1]).min(axis=(1, 2))
     room = np.array([_WIDE_PT / 2 + more_pt, _WIDE_PT / 2])
     inside = ((spots >= ends[0] + room) & (spots <= ends[1] - room)).all(axis=1)
     # Beyond twice the distance, more room is no better: then the first direction is as good.

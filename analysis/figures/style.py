@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 
+from analysis.load.values import short_name
 from bench.config.report import WIDTH_IN
 
 # How a figure is laid out: in one column, or across two.
@@ -140,12 +141,12 @@ def short_names(names: Iterable[str]) -> tuple[dict[str, str], str]:
     """
     distinct = list(dict.fromkeys(names))
     parts = {name: name_parts(name) for name in distinct}
-    whole = {name: plain_name(words) for name, words in parts.items()}
+    whole = {name: short_name(plain_name(words)) for name, words in parts.items()}
     if len(distinct) < 2:
         return whole, ""
     shared = set.intersection(*map(set, parts.values()))
     short = {
-        name: plain_name([part for part in words if part not in shared])
+        name: short_name(plain_name([part for part in words if part not in shared]))
         for name, words in parts.items()
     }
     # Two equal names, or an empty one, would name no configuration.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from pandas import DataFrame, Series
 
-from analysis.load.values import short_name
+from analysis.load.values import LONGEST_WHOLE, short_name
 from bench.core.differing import differing_keys, part_names, texts_of
 from bench.core.identity import UNHASHED
 
@@ -39,7 +39,7 @@ def configurations(runs: DataFrame) -> Series:
     labels = _with_hashes(runs, labels)
     for suffix in (*_thread_words(runs), *_environment_words(runs)):
         labels = labels + suffix
-    return labels.astype("str").map(short_name)
+    return labels.astype("str").map(lambda name: short_name(name, LONGEST_WHOLE))
 
 
 def _labels(runs: DataFrame) -> Series:

@@ -22,6 +22,9 @@ _MOST_WHOLE = 2**63  # what a column of whole numbers can hold
 # How names of measured quantities end. A loss or a threshold may be as large as it likes.
 _MEASURED = ("_s", "_ms", "_j", "_w", "_bytes", "_usd", "_gco2e", "_frac")
 _LONGEST = 160  # characters of a name that has to fit into a legend
+# Of a name that figures shorten by what all of the shown ones share: a folder of many sweeps has
+# names of twenty keys, of which a figure shows three.
+LONGEST_WHOLE = 600
 
 
 def column(runs: DataFrame, name: str) -> Series:
@@ -121,12 +124,12 @@ def _number(value: Any) -> float:
         return math.nan
 
 
-def short_name(text: str) -> str:
+def short_name(text: str, longest: int = _LONGEST) -> str:
     """Shorten a name for a legend; a digest in the middle of a long one keeps it unique."""
-    if len(text) <= _LONGEST:
+    if len(text) <= longest:
         return text
     digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:8]
-    return f"{text[: _LONGEST // 2]}...{digest}...{text[-_LONGEST // 4 :]}"
+    return f"{text[: longest // 2]}...{digest}...{text[-longest // 4 :]}"
 
 
 def shown(name: str, text: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
+from analysis.load.values import short_name
 from analysis.stats.outcomes import refused
 from analysis.stats.repeats import KEYS, run_counts
 from analysis.stats.search_cost import search_cost
@@ -49,8 +50,7 @@ _TITLES = {
 }
 _Row = Mapping[Any, Any]
 _MOST_NODES = 2  # that a cell names
-# Tables with quantities that count samples.
-_OF_SAMPLES = ("factors", "serving")
+_OF_SAMPLES = ("factors", "serving")  # tables with quantities that count samples
 
 
 def topic_table(
@@ -147,9 +147,9 @@ def _nodes_text(names: Sequence[str]) -> str:
 
 
 def _name_cell(count: Mapping[Any, Any]) -> Cell:
-    kinds = {"num_incomparable": INCOMPARABLE, "num_invalid": INVALID, "num_cut_off": CUT_OFF}
-    marks = "".join(mark for name, mark in kinds.items() if count[name])
-    return _cell(f"{count['configuration']} {marks}".rstrip())
+    kinds = (INCOMPARABLE, "num_incomparable"), (INVALID, "num_invalid"), (CUT_OFF, "num_cut_off")
+    marks = "".join(mark for mark, name in kinds if count[name])
+    return _cell(f"{short_name(count['configuration'])} {marks}".rstrip())
 
 
 def _peer_texts(listed: DataFrame) -> list[str]:

@@ -60,6 +60,7 @@ def shown(
             ["1000", "2000", "5000", "10000", "20000", "50000"],
             "samples",
         ),
+        ((1.0, 2e6), True, "n", ["1", "10", "100", "1k", "10k", "100k", "1M"], "n"),
         ((8e-4, 2e-3), False, "lr", ["0.0008", "0.0010", "0.0012", "0.0014"], "lr"),
         ((1e-4, 0.1), True, "lr", ["1e-4", "1e-3", "1e-2", "1e-1"], "lr"),
         ((0.935, 0.975), False, "accuracy (fraction)", ["0.94", "0.95", "0.96", "0.97"], None),
@@ -104,4 +105,5 @@ def test_numbers_in_a_figure_get_the_unit_of_their_axis() -> None:
     assert in_unit([3.0], "median time (ms)") == (1.0, "median time (ms)")
     assert in_unit([np.nan], "time (s)") == (1.0, "time (s)")
     assert short_quantity(0.3, TIME) == "300 ms"
+    assert short_quantity(1000.0, TIME) == "1000 s"  # not 16.7 min
     assert short_quantity(25_000, COUNT) == "25k"

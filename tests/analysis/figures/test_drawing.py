@@ -22,7 +22,7 @@ from analysis.figures.entries import FIGURES
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.registry import Frames, draw_figure, figure_data, require_figures
 from analysis.figures.save import save_all, save_figure
-from analysis.figures.style import short_number
+from analysis.figures.style import short_names, short_number
 from analysis.load.history import load_history
 from analysis.load.runs import load_runs
 from bench.config.report import WIDTH_IN
@@ -311,6 +311,14 @@ def test_all_ticks_of_an_axis_have_one_format(limits: tuple[float, float]) -> No
     texts = axes.xaxis.get_major_formatter().format_ticks(list(axes.get_xticks()))
     powers = {"e" in text for text in texts if text}
     assert len(powers) == 1, texts
+
+
+def test_a_legend_leaves_out_what_all_share_before_a_name_is_cut_off() -> None:
+    """In a folder of many sweeps, names have keys that differ elsewhere."""
+    shared = " ".join(f"group{n}.key_of_another_sweep={n}" for n in range(12))
+    short, common = short_names([f"lr=0.1 {shared} http", f"lr=0.2 {shared} http"])
+    assert list(short.values()) == ["lr=0.1", "lr=0.2"]
+    assert "group11.key_of_another_sweep=11" in common
 
 
 def test_a_long_word_is_broken_where_it_has_parts() -> None:
