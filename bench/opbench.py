@@ -22,6 +22,7 @@ COMMANDS = {
     "bisect": "bench.bisect",
     "noise": "bench.noise",
     "doctor": "bench.doctor",
+    "verify": "bench.verify",
     "measure": "bench.measure.__main__",
     "report": "analysis.report",
     "plot": "analysis.plot",

@@ -28,11 +28,14 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"core", "config", "launch", "search"},
     "runs": _PARTS | {"cli"},
     **dict.fromkeys(_FLOWS, _PARTS | _SHARED),
+    "gate": _PARTS | _SHARED | {"verification"},
     # Maintaining a model contains retraining it, so this flow is built on another one.
     "drift": _PARTS | _SHARED | {"training"},
+    # It repeats the arithmetic of records; the gate may ask for it.
+    "verification": _PARTS | _SHARED,
     # It judges a short step as the gate does.
     "diagnosis": _PARTS | _SHARED | {"gate"},
-    "command": {"core"} | _SHARED | _FLOWS | {"drift", "diagnosis"},
+    "command": {"core"} | _SHARED | _FLOWS | {"drift", "diagnosis", "verification"},
     "plugin": _PARTS | _SHARED | _FLOWS | {"drift"},
     "analysis": {"core", "config"},
     "analysis command": {"core", "config", "cli", "analysis"},

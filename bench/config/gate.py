@@ -123,11 +123,13 @@ class CompareConfig(JudgeConfig, OutputConfig):
 
     Attributes:
         history: The folder that every check and every accepted baseline is added to.
+        verify: Whether to refuse sides whose records do not follow from their raw data.
     """
 
     baseline: _Side = MISSING
     candidate: _Side = MISSING
     accept: bool = False
+    verify: bool = False
     history: Annotated[Folder, EXPAND_PATH] | None = None
 
     required_keys: ClassVar = dict.fromkeys(

@@ -1,8 +1,8 @@
 """The result store: one folder per run, written so that nothing measured can be lost.
 
 results/<command>/<run_id>/ appears with config.yaml in it. Then follow log.txt, curve.jsonl (a line
-per evaluation, written at once), telemetry.parquet, checkpoint.pt and, last and atomically,
-run.json. bench/core/ledger.py has the index of the runs.
+per evaluation, written at once), telemetry.parquet, readings.parquet, checkpoint.pt and, last and
+atomically, run.json. bench/core/ledger.py has the index of the runs.
 """
 
 from __future__ import annotations

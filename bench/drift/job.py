@@ -32,7 +32,7 @@ from bench.drift.retraining import ModelTrainer, Trained
 from bench.drift.service import Service
 from bench.drift.succession import Succession, training_event
 from bench.launch.job import Job, Progress
-from bench.measure.sampler import write_telemetry
+from bench.measure.raw_files import write_raw
 from bench.measure.window import Window
 from bench.runs.charges import charge, require_rates
 from bench.runs.exit_handling import carry_out, start_log
@@ -104,7 +104,7 @@ class MaintenanceRun:
             self._deploy(parts, Books(window), writer)
         finally:
             window.stop()
-            write_telemetry(self._job.folder / "telemetry.parquet", window.telemetry())
+            write_raw(self._job.folder, window)
 
     def close(self) -> None:
         """Release what the run holds."""

@@ -124,6 +124,11 @@ class Observer:
         self._stack.close()
 
     @property
+    def edges(self) -> Sequence[tuple[CpuReading, CgroupReading | None]]:
+        """What was read at the start of the clock and at its end, as far as they have come."""
+        return self._edges
+
+    @property
     def devices(self) -> list[dict[str, Any]]:
         """The GPUs of the run."""
         return [asdict(device) for device in self._gpus.devices]

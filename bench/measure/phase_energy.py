@@ -30,6 +30,24 @@ from bench.measure.meter_set import EnergyReading, MeterSet
 from bench.measure.meters.base import Component
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """A reading where something began or ended, kept for readings.parquet.
+
+    Attributes:
+        reading: The reading.
+        mark: The phase that ended, or OPEN, INIT (set-up ended), START (the clock started).
+        times: Cumulative times of the phases; None if it is no edge of a phase.
+    """
+
+    reading: EnergyReading
+    mark: str
+    times: PhaseTimes | None
+
+
+OPEN, INIT, START = "open", "init", "start"
+
+
 @dataclass(slots=True)
 class _Booked:
     """Joules of a phase so far.
@@ -160,6 +178,7 @@ class PhaseMeter:
         book: The joules by phase so far.
         times: Cumulative times where the last phase ended.
         energy: The energy at the last reading, without its rows.
+        edges: Every reading so far, with what ended there.
     """
 
     def __init__(self, meters: MeterSet, clock: PhaseClock) -> None:
@@ -179,19 +198,23 @@ class PhaseMeter:
         self.book = PhaseBook(clock.phases, EnergyReading(0.0, {}), [])
         self.times = self.book.times
         self.energy = WindowEnergy()
+        self.edges: list[Edge] = []
 
     def open(self) -> None:
         """Take the reading from which set-up is metered; the meters are open."""
         self._opened = self._meters.read()
+        self.keep(self._opened, OPEN)
 
     def end_init(self) -> None:
         """Take the reading at the end of set-up, before what only the measurement needs."""
         self._init_ended = self._meters.read()
+        self.keep(self._init_ended, INIT)
 
     def start(self, reading: EnergyReading) -> None:
         """Begin to book phases; the clock has just started, with this reading."""
         components, whole = self._meters.components, self._meters.whole
         self.book = PhaseBook(self._clock.phases, reading, components, whole=whole)
+        self.keep(reading, START, self.book.times)
         opened, ended = self._opened, self._init_ended
         # Then the joules of set-up are unknown, and not those that were seen.
         if opened is None or ended is None or unseen(opened, ended):
@@ -214,6 +237,7 @@ class PhaseMeter:
         reading = self._meters.read()
         ends = self._clock.phase
         self.times = self._clock.switch(phase)
+        self.keep(reading, ends, self.times)
         self.energy = self.book.book(reading, self.times, ends)
         return self.energy
 
@@ -239,7 +263,12 @@ class PhaseMeter:
 
     def stop(self, reading: EnergyReading, times: PhaseTimes) -> None:
         """Book the last stretch; the clock has stopped, with this reading."""
+        self.keep(reading, self._clock.phase, times)
         self.book.book(reading, times, self._clock.phase)
+
+    def keep(self, reading: EnergyReading, mark: str, times: PhaseTimes | None = None) -> None:
+        """Keep a reading for readings.parquet; the arguments are those of Edge."""
+        self.edges.append(Edge(reading=reading, mark=mark, times=times))
 
     @property
     def result(self) -> PhaseEnergy | None:

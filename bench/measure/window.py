@@ -34,6 +34,8 @@ from bench.measure.meter_set import EnergyReading, MeterSet
 from bench.measure.meters.auto import auto_meters
 from bench.measure.meters.base import Meter
 from bench.measure.observer import Observer
+from bench.measure.os.cgroup import CgroupReading
+from bench.measure.os.cpu_use import CpuReading
 from bench.measure.phase_window import PhaseWindow
 from bench.measure.sampler import TelemetryRow
 
@@ -239,6 +241,11 @@ class Window(PhaseWindow):
         carbon = self._codecarbon.unavailable if self._codecarbon else None
         reasons = [*self.meters.unavailable, *([carbon] if carbon else [])]
         return reasons + self._observer.unavailable
+
+    @property
+    def cpu_edges(self) -> Sequence[tuple[CpuReading, CgroupReading | None]]:
+        """CPU times of the machine and its control group at the start and the end of the clock."""
+        return self._observer.edges
 
     def telemetry(self) -> Sequence[TelemetryRow]:
         """The samples of the sampler, with times relative to the start."""

@@ -17,7 +17,7 @@ from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.store import create_run_folder, new_identity, write_record
 from bench.launch.stopping import signal_name, stop_reason
 from bench.measure.health import without_gap
-from bench.measure.sampler import write_telemetry
+from bench.measure.raw_files import write_raw
 from bench.measure.window import Window
 from bench.programs.process import Ended, relaying_signals, run_program
 from bench.runs.instruments import build_window
@@ -67,7 +67,7 @@ def measure_program(
         finally:
             window.close()
     times, energy = window.clock.reading(), window.phases.result
-    write_telemetry(folder / "telemetry.parquet", window.telemetry())
+    write_raw(folder, window)
     status, error = _outcome(ended, arguments)
     record = measured_record(
         identity,

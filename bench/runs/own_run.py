@@ -19,7 +19,7 @@ from bench.core.records.task import TaskFacts
 from bench.core.store import CurveWriter, create_run_folder, new_identity, write_record
 from bench.core.target import TargetConfig, crossing_index
 from bench.launch.stopping import delay_signals
-from bench.measure.sampler import write_telemetry
+from bench.measure.raw_files import write_raw
 from bench.measure.target_measurement import TargetMeasurement, phases_of
 from bench.measure.window import Window
 from bench.runs.charges import with_costs, with_default_charges
@@ -123,7 +123,7 @@ class OwnRun:
         self.curve.close()
         init_s: float | None = None
         if measurement.started:
-            write_telemetry(self.folder / "telemetry.parquet", window.telemetry())
+            write_raw(self.folder, window)
             init_s = window.clock.started_s - self._opened_s
         record = measured_record(
             self.identity,

@@ -18,7 +18,7 @@ import pandas as pd
 from bench.compression.artifact import Artifact
 from bench.config.serve import GENERATE, ServeConfig
 from bench.core.identity import part_name
-from bench.core.records.phases import Phases
+from bench.core.records.phases import SERVING_PHASES, Phases
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.records.serving import Serving, TrainedRun
 from bench.core.scratch import remove_left_folders, scratch_folder
@@ -73,7 +73,7 @@ class ServingRun:
         self._config = ServeConfig.from_dict(job.config)
         self._launch_s = launch_s
         self._entered_s = time.perf_counter()
-        self._windows = PassWindows(self._build_window, job.folder / "telemetry.parquet")
+        self._windows = PassWindows(self._build_window, job.folder)
         # The record, as far as the run has come.
         self._under_test: UnderTest | None = None
         self._prepare_s: float | None = None
@@ -220,7 +220,7 @@ class ServingRun:
     def _build_window(self) -> Window:
         gpus = self._under_test.gpus if self._under_test else []
         # Nothing to synchronize: a backend waits for its device before it returns an answer.
-        return build_window(self._config, lambda: None, gpus=gpus)
+        return build_window(self._config, lambda: None, gpus=gpus, phases=SERVING_PHASES)
 
     def _keep(self, result: PassResult) -> None:
         """Keep the pass that has just ended: it is the best one so far."""

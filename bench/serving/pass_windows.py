@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure.energy import EnergyWindow, WindowEnergy, per_item
-from bench.measure.sampler import write_telemetry
+from bench.measure.raw_files import write_raw
 from bench.measure.window import Window
+
+# The edges of a pass in readings.parquet.
+FIRST_QUERY, LAST_ANSWER = "first_query", "last_answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,22 +38,23 @@ class PassMeter:
     The first reading takes some tens of microseconds, which add to the latency of the first query.
     """
 
-    def __init__(self, energy: EnergyWindow, *, answers_at_once: bool) -> None:
+    def __init__(self, window: Window, *, answers_at_once: bool) -> None:
         """Read nothing yet.
 
         Args:
-            energy: Not started.
+            window: The window around the pass; its meters are open.
             answers_at_once: Whether a query has been answered when issue() returns. The pass then
                 ends with its last query; otherwise it ends when read() is called.
         """
-        self._window = energy
+        self._around = window
+        self._window = EnergyWindow(window.meters)
         self._answers_at_once = answers_at_once
         self._started = False
         self._energy: WindowEnergy | None = None
 
     def first_query(self) -> None:
         """Start: the first query is about to be issued."""
-        self._window.start()
+        self._around.phases.keep(self._window.start(), FIRST_QUERY)
         self._started = True
 
     def last_query(self) -> None:
@@ -61,22 +65,24 @@ class PassMeter:
     def read(self) -> WindowEnergy:
         """Energy of the pass; empty if no query came."""
         if self._energy is None and self._started:
-            self._energy = self._window.read()
+            reading = self._around.meters.read()
+            self._around.phases.keep(reading, LAST_ANSWER)
+            self._energy = self._window.until(reading)
         return self._energy or WindowEnergy()
 
 
 class PassWindows:
     """Opens a window for each pass, and keeps that of the pass to report."""
 
-    def __init__(self, build: Callable[[], Window], telemetry: Path) -> None:
+    def __init__(self, build: Callable[[], Window], folder: Path) -> None:
         """Nothing is built yet.
 
         Args:
             build: Makes a window, not yet open.
-            telemetry: File for the sampler's rows of the window that is kept.
+            folder: Where the samples and readings of the window that is kept are written.
         """
         self._build = build
-        self._telemetry = telemetry
+        self._folder = folder
         self.answers_at_once = True  # see PassMeter
         self._current: Window | None = None
         self._last: PassWindow | None = None
@@ -100,7 +106,7 @@ class PassWindows:
         if window is None or window.clock.started:
             self.close()
             window = self.open()
-        meter = PassMeter(EnergyWindow(window.meters), answers_at_once=self.answers_at_once)
+        meter = PassMeter(window, answers_at_once=self.answers_at_once)
         window.start()
         try:
             yield meter
@@ -124,7 +130,7 @@ class PassWindows:
             self._current.close()
 
     def _write(self, window: Window) -> None:
-        write_telemetry(self._telemetry, window.telemetry())
+        write_raw(self._folder, window)
 
 
 def energy_fields(

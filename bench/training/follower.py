@@ -19,7 +19,7 @@ from bench.core.records.node import NodeFacts
 from bench.launch.child import Interrupted, interrupt_main
 from bench.launch.job import Job, Team
 from bench.launch.link import Link
-from bench.measure.sampler import write_telemetry
+from bench.measure.raw_files import raw_names, write_raw
 from bench.measure.window import Window
 from bench.runs.exit_handling import explain
 from bench.runs.instruments import build_window
@@ -124,8 +124,8 @@ class Follower:
         if profiler is not None:
             profiler.stop()
         if window is not None and profiler is not None and profiler.started:
-            name = f"telemetry.node{self._team.node}.parquet"
-            write_telemetry(job.folder / name, window.telemetry())
+            write_raw(job.folder, window, self._team.node)
+            name, _ = raw_names(self._team.node)
         return node_facts(
             self._team.node,
             job.host,

@@ -21,7 +21,7 @@ from bench.core.records.curve import CurveRow
 from bench.core.records.run import RunError, RunRecord, Status
 from bench.core.store import CurveWriter, write_record
 from bench.launch.job import Job, Progress
-from bench.measure.sampler import write_telemetry
+from bench.measure.raw_files import raw_names, write_raw
 from bench.measure.target_measurement import phases_of
 from bench.measure.window import Window
 from bench.runs.charges import require_rates, with_costs
@@ -39,7 +39,6 @@ from bench.training.ranks import follow_in_other_ranks
 from bench.training.run_parts import RunParts, build_parts
 
 _SHOW_EVERY_S = 0.25
-_TELEMETRY = "telemetry.parquet"
 
 
 def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
@@ -134,7 +133,7 @@ class TrainingRun:
         finally:
             curve.close()
             if profiler.started:
-                write_telemetry(self._job.folder / _TELEMETRY, window.telemetry())
+                write_raw(self._job.folder, window)
 
     def _keep(self, curve: CurveWriter, parts: RunParts, row: CurveRow) -> None:
         curve.append(row)
@@ -180,7 +179,7 @@ class TrainingRun:
             0,
             self._job.host,
             window,
-            telemetry=_TELEMETRY if profiler and profiler.started else None,
+            telemetry=raw_names()[0] if profiler and profiler.started else None,
             phase_energy=profiler.phase_energy if profiler else None,
         )
         nodes = [own, *(facts for _, facts in sorted(self._others.facts.items()))]

@@ -28,6 +28,7 @@ import bench.measure.__main__
 import bench.noise
 import bench.serve
 import bench.train
+import bench.verify
 from analysis.figures.registry import figure_titles
 from bench.cli.app import register
 from bench.cli.conf_files import read_conf
@@ -36,6 +37,7 @@ from bench.config.doctor import DoctorConfig
 from bench.config.gate import AbConfig, BisectConfig, CompareConfig, NoiseConfig
 from bench.config.measure import MeasureConfig
 from bench.config.report import ExportConfig, PlotConfig, ReportConfig
+from bench.config.verify import VerifyConfig
 from bench.core.checks import keys_of
 from bench.core.files import config_dir
 from bench.gate.run.command import split_arguments
@@ -52,6 +54,7 @@ MAINS: dict[str, Callable[[], int]] = {
     "bench.noise": bench.noise.main,
     "bench.doctor": bench.doctor.main,
     "bench.measure": bench.measure.__main__.main,
+    "bench.verify": bench.verify.main,
     "analysis.report": analysis.report.main,
     "analysis.plot": analysis.plot.main,
     "analysis.export": analysis.export.main,
@@ -139,6 +142,7 @@ def hydra() -> Iterator[None]:
         "noise": NoiseConfig,
         "doctor": DoctorConfig,
         "measure": MeasureConfig,
+        "verify": VerifyConfig,
         "compare": with_least_effects(CompareConfig),
         "report": ReportConfig,
         "export": ExportConfig,

@@ -22,7 +22,7 @@ class Passes:
         self.clock = FakeClock()
         self.joules = 0.0
         self.built: list[Window] = []
-        self.windows = PassWindows(self._build, folder / "telemetry.parquet")
+        self.windows = PassWindows(self._build, folder)
 
     def _build(self) -> Window:
         meter = FunctionMeter(lambda: self.joules)

@@ -13,6 +13,7 @@ Phase = TrainingPhase | MaintenancePhase | ProgramPhase
 TRAINING_PHASES: tuple[Phase, ...] = get_args(TrainingPhase)
 MAINTENANCE_PHASES: tuple[Phase, ...] = get_args(MaintenancePhase)
 PROGRAM_PHASES: tuple[Phase, ...] = get_args(ProgramPhase)
+SERVING_PHASES: tuple[Phase, ...] = ("serve",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

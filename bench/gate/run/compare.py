@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 from bench.cli.app import run_once
 from bench.cli.terminal import say, wide_console
 from bench.config.gate import CompareConfig
+from bench.core.files import StoreError
+from bench.core.find import runs_below
 from bench.core.printable import printable
 from bench.gate.history.keep import keep_history
 from bench.gate.history.sentences import history_lines
@@ -50,14 +52,14 @@ def compare_runs(plain: Mapping[str, Any]) -> int:
     """
     config = CompareConfig.from_dict(plain)
     require_known(config)
-    candidate = _side("candidate", config.candidate)
+    candidate = _side("candidate", config.candidate, verify=config.verify)
     # The first time there is nothing to compare with, and that is no error.
     if config.accept and not os.path.exists(config.baseline):
         code = _accept(config, candidate, None)
         if code == Exit.PASS:
             keep_history(config, None, candidate)
         return code
-    baseline = _side("baseline", config.baseline)
+    baseline = _side("baseline", config.baseline, verify=config.verify)
     comparison = compare(baseline, candidate, config)
     history = keep_history(config, baseline, candidate)
     remarks = [
@@ -74,11 +76,38 @@ def compare_runs(plain: Mapping[str, Any]) -> int:
     return stored if code == comparison.exit_code else gravest([code, stored])
 
 
-def _side(key: str, path: str) -> Side:
+def _side(key: str, path: str, *, verify: bool) -> Side:
     try:
-        return read_side(Path(path))
+        side = read_side(Path(path))
     except ValueError as error:  # the message begins with the path
         raise ValueError(f"{key}={error}") from error
+    if verify and os.path.isfile(path):
+        raise ValueError(
+            f"verify=true: {key}={path} is a baseline file, which has no raw data; give the folder "
+            "with its runs"
+        )
+    if verify:
+        side.problems.extend(_unverified(path))
+    return side
+
+
+def _unverified(path: str) -> Iterator[Problem]:
+    """A problem for each run whose record does not follow from its raw data."""
+    from bench.verification.verify import verify_run  # imports CodeCarbon, which charges need
+
+    for folder in sorted(map(Path, runs_below(path, on_error=lambda _: None))):
+        try:
+            differences = verify_run(folder).differences
+        except StoreError:
+            continue  # reading the side has reported it
+        if differences:
+            first = differences[0]
+            more = f", and {len(differences) - 1} more differ" if len(differences) > 1 else ""
+            yield problem(
+                "incomparable",
+                f"{folder.name} does not verify: {first.key} is {first.stored}, but its raw data "
+                f"give {first.recomputed}{more}; python -m bench.verify results={path} lists them",
+            )
 
 
 def _remarks(comparison: Comparison, config: CompareConfig, candidate: Side) -> list[str]:

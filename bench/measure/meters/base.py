@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from bench.core.labels import EnergyLabel
@@ -43,6 +43,7 @@ class Component:
             None if that is unknown, or if the meter checks it itself.
         least_w: Less power than the component draws on average while it is switched on.
         includes: Parts whose joules this component includes, so that they are not added twice.
+        range_j: Value at which its counter wraps; None if it has none, or one that does not wrap.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Component:
     max_w: float | None = None
     least_w: float = 0.0
     includes: tuple[str, ...] = ()
+    range_j: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Reading:
         resets: How often the counter began anew.
         gaps: How often a wrap may have gone unseen, because readings were too far apart.
         failure: Why the component cannot be read any more; energy_j then means nothing.
+        shown_j: What its counter itself showed; None if the joules are not those of a counter.
     """
 
     energy_j: float
@@ -76,6 +79,7 @@ class Reading:
     resets: int = 0
     gaps: int = 0
     failure: str | None = None
+    shown_j: float | None = field(default=None, compare=False)  # equal joules are equal
 
     @classmethod
     def failed(cls, reason: str) -> Reading:

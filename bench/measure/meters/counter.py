@@ -58,7 +58,7 @@ class CounterSum:
         self._changed_s = self._older_s = now_s
         self._before_w: float | None = None
         self._held_long = False
-        self._sum = Reading(0.0)
+        self._sum = Reading(0.0, shown_j=shown_j)
 
     def advance(self, shown_j: float, now_s: float) -> Reading:
         """Add up the joules until now_s, when the counter showed shown_j; a failure is final."""
@@ -73,7 +73,7 @@ class CounterSum:
                 f"{self.max_w:g} W can explain"
             )
         else:
-            self._add(gone_j, now_s)
+            self._add(gone_j, shown_j, now_s)
         if shown_j != self._shown_j:
             self._changed_s, self._older_s = now_s, self._at_s
         self._shown_j, self._at_s = shown_j, now_s
@@ -101,7 +101,7 @@ class CounterSum:
             return wrapped_j, True
         return gone_j, False
 
-    def _add(self, gone_j: float, now_s: float) -> None:
+    def _add(self, gone_j: float, shown_j: float, now_s: float) -> None:
         before = self._sum
         unseen_j = self._unseen_j(gone_j, now_s)
         lost_j = 0.0 if unseen_j else self._maybe_lost_j(gone_j, now_s)
@@ -113,6 +113,7 @@ class CounterSum:
             missed_j=before.missed_j + unseen_j + lost_j,
             resets=before.resets,
             gaps=before.gaps + (unseen_j + lost_j > 0),
+            shown_j=shown_j,
         )
 
     def _unseen_j(self, gone_j: float, now_s: float) -> float:
@@ -154,6 +155,7 @@ class CounterSum:
             missed_j=before.missed_j + max(estimate_j, possible_j - estimate_j),
             resets=before.resets + 1,
             gaps=before.gaps,
+            shown_j=shown_j,
         )
 
 

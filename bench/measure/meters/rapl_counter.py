@@ -213,6 +213,7 @@ class RaplCounter:
             edge_error_j=self._sum.edge_error_j,
             tick_s=self._tick_s,
             least_w=LEAST_W[self.zone.part],
+            range_j=self._range_j,
         )
 
     def try_to_read(self) -> float | str:

@@ -505,6 +505,7 @@ def test_the_component_states_how_far_to_trust_it(tree: FakePowercap) -> None:
             edge_error_j=100.0 * 0.001 + 1e-4,
             tick_s=0.1,
             least_w=0.1,
+            range_j=2**32 * 61e-6,  # as the fake tree states it
         )
     ]
 

@@ -1,0 +1,179 @@
+"""Recomputes joules from the readings of the meters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import fields
+
+from bench.core.labels import ENERGY_FLAGS
+from bench.core.records.energy import EnergyRow
+from bench.core.records.run import RunRecord
+from bench.measure.energy import WindowEnergy, energy_between, per_item
+from bench.measure.meter_set import EnergyReading
+from bench.measure.meters.base import Component
+from bench.measure.phase_energy import INIT, OPEN, START, PhaseBook, unseen
+from bench.verification.model import Findings
+from bench.verification.raw import RawRun, Readings
+
+_ROUNDING_FRAC = 1e-6  # of the range of a counter, which is stored in microjoules
+_NO_FILE = "there is no readings.parquet: an older run, or one that ended before its clock started"
+_FIRST_QUERY, _LAST_ANSWER = "first_query", "last_answer"
+
+
+def verify_energy(run: RawRun, found: Findings) -> None:
+    """Verify joules by component, their total, by phase, by evaluation and by prediction."""
+    record, readings = run.record, run.readings
+    _sums(record, found)
+    if record.nodes:
+        found.cannot("energy", "joules are sums over several nodes")
+        return
+    if readings is None or readings.at(START) is None or readings.end is None:
+        if record.energy:
+            found.cannot("energy", _NO_FILE)
+        return
+    _counters(readings, found)
+    whole = _between(readings, readings.at(START), readings.end)
+    _rows(record.energy, whole.rows, found)
+    doubtful = record.health is not None and bool(set(record.health.flags) & set(ENERGY_FLAGS))
+    total = WindowEnergy() if doubtful else whole
+    found.compare("energy_total_j", record.energy_total_j, total.total_j)
+    found.compare("energy_label", record.energy_label, total.label)
+    found.compare("energy_error_frac", record.energy_error_frac, total.error_frac)
+    if record.idle is not None:
+        found.cannot("idle", "readings of the idle machine are not kept")
+    if record.phase_energy is not None:
+        _phases(record, readings, found)
+    _evaluations(run, readings, found)
+    _predictions(record, readings, whole, found)
+
+
+def _sums(record: RunRecord, found: Findings) -> None:
+    """Sums of what the record itself holds, which need no other file."""
+    parts = [row.energy_j for row in record.energy if row.label != "constant"]
+    if record.energy_total_j is not None and parts:
+        found.compare("energy_total_j (sum of energy[])", record.energy_total_j, math.fsum(parts))
+    phases = record.phase_energy
+    if record.energy_total_j is not None and phases is not None:
+        joules = [getattr(phases, each.name) for each in fields(phases) if each.name[-2:] == "_j"]
+        known = [each for each in joules if each is not None]
+        total_j = math.fsum(known) - (phases.init_j or 0.0)
+        key = "energy_total_j (sum of phase_energy)"
+        found.compare(key, record.energy_total_j, total_j, rounding=1e-9 * abs(total_j))
+
+
+def _between(
+    readings: Readings, start: EnergyReading | None, end: EnergyReading | None
+) -> WindowEnergy:
+    """The energy between two readings, without components that failed later."""
+    if start is None or end is None:
+        return WindowEnergy()
+    kept = {name: one for name, one in end.by_component.items() if name not in readings.failed}
+    kept_end = EnergyReading(end.at_s, kept)
+    return energy_between(start, kept_end, readings.components, whole=readings.whole)
+
+
+def _rows(stored: Sequence[EnergyRow], made: Sequence[EnergyRow], found: Findings) -> None:
+    names = [row.component for row in stored]
+    found.compare("energy[].component", names, [row.component for row in made])
+    by_name = {row.component: row for row in made}
+    for row in stored:
+        if row.component in by_name:
+            for each in fields(row):
+                key = f"energy[{row.component}].{each.name}"
+                value = getattr(by_name[row.component], each.name)
+                found.compare(key, getattr(row, each.name), value)
+
+
+def _counters(readings: Readings, found: Findings) -> None:
+    """Verify the joules of each counter by what the counter itself showed, modulo its range."""
+    for one in readings.components:
+        pairs = [
+            (edge.reading.by_component[one.name])
+            for edge in readings.edges
+            if one.name in edge.reading.by_component
+        ]
+        if len(pairs) < 2 or pairs[0].shown_j is None or pairs[-1].shown_j is None:
+            continue
+        key = f"readings[{one.name}].energy_j"
+        if pairs[-1].resets > pairs[0].resets:
+            found.cannot(key, "the counter was reset, and the joules around it are estimated")
+            continue
+        energy_j = pairs[-1].energy_j - pairs[0].energy_j
+        shown_j = pairs[-1].shown_j - pairs[0].shown_j
+        expected = f"{shown_j:g} J by the counter, and whole ranges of it"
+        found.require(key, energy_j, _is_explained(one, energy_j - shown_j), expected)
+
+
+def _is_explained(one: Component, rest_j: float) -> bool:
+    """Whether a difference is a whole number of wraps."""
+    if one.range_j is None:
+        return abs(rest_j) <= 1e-6
+    wraps = rest_j / one.range_j
+    return wraps > -0.5 and abs(wraps - round(wraps)) <= _ROUNDING_FRAC
+
+
+def _phases(record: RunRecord, readings: Readings, found: Findings) -> None:
+    """Book the joules between the readings on the phases again."""
+    stored, start = record.phase_energy, readings.at(START)
+    assert stored is not None
+    assert start is not None
+    book = PhaseBook(readings.phases, start, readings.components, whole=readings.whole)
+    for edge in readings.edges:
+        if edge.times is not None and edge.mark != START:
+            book.book(edge.reading, edge.times, edge.mark)  # type: ignore[arg-type]  # a phase
+    for phase in readings.phases:
+        joules, frac = f"{phase}_j", f"{phase}_error_frac"
+        found.compare(f"phase_energy.{joules}", getattr(stored, joules), book.energy_j(phase))
+        found.compare(f"phase_energy.{frac}", getattr(stored, frac), book.error_frac(phase))
+    opened, ended = readings.at(OPEN), readings.at(INIT)
+    init = WindowEnergy()
+    if opened is not None and ended is not None and not unseen(opened, ended):
+        init = energy_between(opened, ended, readings.components, whole=readings.whole)
+    found.compare("phase_energy.init_j", stored.init_j, init.total_j)
+    found.compare("phase_energy.init_error_frac", stored.init_error_frac, init.error_frac)
+
+
+def _evaluations(run: RawRun, readings: Readings, found: Findings) -> None:
+    """Verify that the joules of each evaluation are those of a reading when it ended."""
+    start = readings.at(START)
+    totals = {
+        edge.times.total_s: _between(readings, start, edge.reading).total_j
+        for edge in readings.edges
+        if edge.times is not None and start is not None
+    }
+    for number, row in enumerate(run.curve):
+        if row.energy_total_j is None:
+            continue
+        key = f"curve[{number}].energy_total_j"
+        if row.time_s in totals:
+            found.compare(key, row.energy_total_j, totals[row.time_s])
+        else:
+            found.cannot(key, "no reading was taken at that moment")
+
+
+def _predictions(
+    record: RunRecord, readings: Readings, whole: WindowEnergy, found: Findings
+) -> None:
+    """Verify the joules of a prediction of bench.serve."""
+    serving, answered = record.serving, readings.at(_LAST_ANSWER)
+    if serving is None or serving.energy_per_prediction_j is None:
+        return
+    if answered is None or not serving.num_predictions:
+        found.cannot("serving.energy_per_prediction_j", "the probe's readings are not kept")
+        return
+    energy = _between(readings, readings.at(_FIRST_QUERY), answered)
+    trusted = {row.component for row in whole.rows}
+    rows = [row for row in energy.rows if row.component in trusted]
+    num = serving.num_predictions
+    each_j = None if energy.total_j is None else energy.total_j / num
+    key = "serving.energy_per_prediction_"
+    found.compare(f"{key}j", serving.energy_per_prediction_j, each_j)
+    found.compare(f"{key}label", serving.energy_per_prediction_label, energy.label)
+    error_frac = serving.energy_per_prediction_error_frac
+    found.compare(f"{key}error_frac", error_frac, energy.error_frac)
+    found.compare(
+        f"{key}components",
+        [each.energy_j for each in serving.energy_per_prediction_components],
+        [each.energy_j for each in per_item(rows, num)],
+    )

@@ -1,0 +1,61 @@
+"""Recomputes utilization and health flags, from CPU times at the edges and from samples."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from bench.core.labels import ENERGY_FLAGS
+from bench.measure.health import health, utilization
+from bench.measure.os.cgroup import CgroupReading
+from bench.measure.sampler import SamplerReport
+from bench.verification.model import Findings
+from bench.verification.raw import RawRun, Readings
+
+_QUIET = SamplerReport(overhead_frac=0.0, tick_cost_s=0.0, num_ticks=0, failure=None, held_up_s=0.0)
+# Flags that follow from CPU times, the control group and the samples.
+_RECOMPUTED = (
+    *("other_load", "steal", "cpu_quota"),
+    *("gpu_thermal_slowdown", "gpu_power_brake", "foreign_gpu_process"),
+)
+
+
+def verify_machine(run: RawRun, found: Findings) -> None:
+    """Verify utilization, the flags that can be computed again, and the verdict they give."""
+    record, readings, rows = run.record, run.readings, run.telemetry
+    judged = record.health
+    if judged is not None:
+        comparable = not set(judged.flags) - set(ENERGY_FLAGS)
+        found.compare("health.comparable", judged.comparable, comparable)
+    if record.nodes:
+        found.cannot("utilization", "it is that of several nodes")
+        return
+    if judged is None or rows is None or readings is None or len(readings.cpu) < 2:
+        if record.utilization is not None:
+            found.cannot("utilization", "there is no readings.parquet")
+        return
+    start, end = readings.cpu[:2]
+    cgroup = _cgroup(readings)
+    total_s = record.phases.wall_time_s or 0.0
+    again = health(start, end, _QUIET, total_s=total_s, cgroup=cgroup, rows=rows)
+    for flag in _RECOMPUTED:
+        found.compare(f"health.flags: {flag}", flag in judged.flags, flag in again.flags)
+    rest = [flag for flag in judged.flags if flag not in _RECOMPUTED]
+    if rest:
+        found.cannot("health.flags", f"{', '.join(rest)}: what raised them is not stored")
+    if record.utilization is None:
+        return
+    use = utilization(start, end, rows, total_s=total_s, cgroup=cgroup)
+    seen_bytes = use.memory_peak_bytes
+    for name, value in asdict(use).items():
+        if name != "memory_peak_bytes":
+            found.compare(f"utilization.{name}", getattr(record.utilization, name), value)
+    # A process knows its own peak, which may lie between two samples.
+    stored = record.utilization.memory_peak_bytes
+    is_possible = seen_bytes is None or (stored is not None and stored >= seen_bytes)
+    expected = f"at least the {seen_bytes} that were sampled"
+    found.require("utilization.memory_peak_bytes", stored, is_possible, expected)
+
+
+def _cgroup(readings: Readings) -> tuple[CgroupReading, CgroupReading] | None:
+    start, end = readings.cgroup[:2]
+    return (start, end) if start is not None and end is not None else None
