@@ -7,13 +7,11 @@ from pandas import DataFrame, Series
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, many, name_axis, wrapped
 from analysis.figures.marks import dot, draw_points, incomparable_handles, range_words
-from analysis.figures.prepare import NothingToDraw, evenly, serving_runs
+from analysis.figures.prepare import HIGHLIGHTED, NothingToDraw, evenly, serving_runs
 from analysis.figures.style import COLOURS, INK, MARKERS, Width
 from analysis.load.values import column, numbers
 from bench.core.metrics import label_of
 from bench.core.quality_rows import TEST
-
-_MOST_METHODS = 8  # with a colour of their own
 
 
 def data_compression(runs: DataFrame) -> DataFrame:
@@ -76,7 +74,7 @@ def draw_compression(data: DataFrame, *, width: Width = "one") -> Canvas:
     height_in = 1.8 if width == "one" else 2.4
     figure, panels = canvas(width, height_in, num=2, columns=columns, sharey=True)
     methods = sorted(data["method"].unique())
-    shown = evenly(methods, _MOST_METHODS)
+    shown = evenly(methods, HIGHLIGHTED)
     for place, method in enumerate(methods):
         rows = data[data["method"] == method]
         # Number 7 is grey: with too many methods, none has a colour of its own.

@@ -13,9 +13,10 @@ from pandas import DataFrame
 
 from analysis.figures.axes import legend_name, log_axis
 from analysis.figures.axis_units import short_quantity
+from analysis.figures.looks import Look, looks
 from analysis.figures.marks import draw_band, write_beside
 from analysis.figures.prepare import HIGHLIGHTED, evenly
-from analysis.figures.style import COLOURS, GREY, INK, LINES, SMALL_PT, Width, short_names
+from analysis.figures.style import GREY, INK, SMALL_PT, Width, short_names
 from bench.core.arrays import Floats
 from bench.core.scales import Scale
 
@@ -66,7 +67,7 @@ def draw_cost_lines(
         is_relative: Whether to draw how many times the lowest line each is.
 
     Returns:
-        Legend entries, and a sentence with what all names have in common.
+        Legend entries, and sentences: which are in colour, and what all names have in common.
     """
     best = lines[lines["cheapest"].astype(bool)].sort_values(terms.fixed)
     worth = worth_of(lines, terms)
@@ -79,11 +80,14 @@ def draw_cost_lines(
         total = row[terms.fixed] + num * row[terms.each]
         axes.plot(num, total / unit, color=GREY, linewidth=0.6)
     names, common = short_names(lines.loc[[*places, *others], "configuration"])
+    shown = looks(lines.loc[places, "configuration"])
     handles = [
-        _draw_line(axes, row, terms, names, num, unit, n, width)
-        for n, row in enumerate(lines.loc[places].to_dict("records"))
+        _draw_line(axes, row, terms, names, num, unit, shown[row["configuration"]], width)
+        for row in lines.loc[places].to_dict("records")
     ]
     if len(lines) > len(places):
+        which = "the cheapest at some number, and then the next"
+        common = f"In colour: {len(places)} of {len(lines)}: {which}. {common}".strip()
         label = f"{len(lines) - len(places)} others"
         handles.append(Line2D([], [], color=GREY, label=label))
     log_axis(axes, "x")
@@ -121,21 +125,21 @@ def _draw_line(
     names: dict[str, str],
     num: Floats,
     unit: Floats,
-    place: int,
+    look: Look,
     width: Width,
 ) -> Line2D:
     middle, low, high = (
         (row[f"{terms.fixed}{suffix}"] + num * row[f"{terms.each}{suffix}"]) / unit
         for suffix in ("", "_low", "_high")
     )
-    colour = COLOURS[place]
+    colour = look.colour
     draw_band(axes, num, low, high, colour)
     incomparable = (
         f", {row['num_incomparable']:.0f} incomparable" if row["num_incomparable"] else ""
     )
     text = f"{names[row['configuration']]}  n = {row['num_runs']:.0f}{incomparable}"
     label = legend_name(text, width)
-    (line,) = axes.plot(num, middle, color=colour, linestyle=LINES[place], label=label)
+    (line,) = axes.plot(num, middle, color=colour, linestyle=look.line, label=label)
     return line
 
 

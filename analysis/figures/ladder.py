@@ -16,7 +16,8 @@ from analysis.figures.axes import (
     name_axis,
 )
 from analysis.figures.lines import draw_grey
-from analysis.figures.marks import bars_words, draw_points, grey_handles, medians
+from analysis.figures.looks import Look, looks
+from analysis.figures.marks import bars_words, best_words, draw_points, grey_handles, medians
 from analysis.figures.prepare import (
     NothingToDraw,
     counted_name,
@@ -29,7 +30,7 @@ from analysis.figures.prepare import (
     trained_for,
 )
 from analysis.figures.quantities import cost_label, counted_costs
-from analysis.figures.style import COLOURS, LINES, MARKERS, Width, short_names
+from analysis.figures.style import Width, short_names
 from analysis.load.values import column
 from bench.core.metric import Quantity
 
@@ -102,27 +103,29 @@ def draw_ladder(data: DataFrame, *, width: Width = "one") -> Canvas:
     names, common = short_names(data["configuration"])
     handles = []
     groups = list(best.groupby("configuration", sort=False))
+    shown = looks(name for name, _ in groups)
     for place, (name, rows) in enumerate(groups):
         # Side by side, so that bars of different configurations do not cover one another.
         dodge = 0.06 * (place - (len(groups) - 1) / 2)
-        handles.append(_draw_line(axes, names[str(name)], rows, place, dodge, width))
+        handles.append(_draw_line(axes, names[str(name)], rows, shown[str(name)], dodge, width))
     log_axis(axes, "y")
     axes.set_xticks(range(len(rungs)), [f"{rung:g}" for rung in rungs])
     name_axis(axes, "x", f"rung: {quality_label(data['metric'])}")
     axes.set_ylabel(cost_label(data).replace("to target", "to the rung"))
     handles += grey_handles(data, len(groups))
-    return finished(figure, handles, f"{_words(best)} {common}", width)
+    words = f"{_words(best)} {best_words(data, len(groups))} {common}"
+    return finished(figure, handles, words, width)
 
 
 def _draw_line(
-    axes: Axes, name: str, rows: DataFrame, place: int, dodge: float, width: Width
+    axes: Axes, name: str, rows: DataFrame, look: Look, dodge: float, width: Width
 ) -> Line2D:
-    colour, across = COLOURS[place], rows["place"] + dodge
+    colour, across = look.colour, rows["place"] + dodge
     top = rows["high"].fillna(rows["value"])
     axes.vlines(across, rows["low"], top, color=colour, linewidth=0.8, alpha=0.8)
-    (line,) = axes.plot(across, rows["value"], color=colour, linestyle=LINES[place])
+    (line,) = axes.plot(across, rows["value"], color=colour, linestyle=look.line)
     whole = rows["num_reached"] == rows["num_runs"]
-    draw_points(axes, across, rows["value"], whole, colour, size=16, marker=MARKERS[place])
+    draw_points(axes, across, rows["value"], whole, colour, size=16, marker=look.marker)
     first = rows.iloc[0]
     label = counted_name(name, first["num_runs"], first["hits"], first["incomparable"])
     line.set(label=legend_name(label, width))
@@ -130,8 +133,8 @@ def _draw_line(
         [],
         [],
         color=colour,
-        linestyle=LINES[place],
-        marker=MARKERS[place],
+        linestyle=look.line,
+        marker=look.marker,
         markersize=4,
         label=line.get_label(),
     )

@@ -10,9 +10,10 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from analysis.figures.axes import legend_name
-from analysis.figures.marks import grey_handles
+from analysis.figures.looks import looks
+from analysis.figures.marks import best_words, grey_handles
 from analysis.figures.prepare import counted_name
-from analysis.figures.style import COLOURS, GREY, LINES, Width, short_names
+from analysis.figures.style import GREY, Width, short_names
 
 
 def draw_grey(axes: Axes, data: DataFrame, x: str, y: str, **style: Any) -> None:
@@ -49,18 +50,21 @@ def draw_lines(
             is drawn.
 
     Returns:
-        Legend entries, and a sentence with what all names have in common.
+        Legend entries, and sentences: which are in colour, and what all names have in common.
     """
     draw_grey(axes, data, x, y, drawstyle="steps-post")
     names, common = short_names(data["configuration"])
     handles = []
     best = data[data["shown"] == "line"].groupby("configuration", sort=False)
-    for place, (name, rows) in enumerate(best):
+    shown = looks(name for name, _ in best)
+    for name, rows in best:
+        look = shown[str(name)]
         if draw_more is not None:
-            draw_more(rows, COLOURS[place])
+            draw_more(rows, look.colour)
         first = rows.iloc[0]
         numbers = (first["num_runs"], first["num_reached"], first["num_incomparable"])
         label = legend_name(counted_name(names[str(name)], *numbers), width)
-        look = {"color": COLOURS[place], "linestyle": LINES[place]} | _mark(rows)
-        handles += axes.plot(rows[x], rows[y], label=label, drawstyle="steps-post", **look)
-    return [*handles, *grey_handles(data, len(handles))], common
+        style = {"color": look.colour, "linestyle": look.line} | _mark(rows)
+        handles += axes.plot(rows[x], rows[y], label=label, drawstyle="steps-post", **style)
+    words = f"{best_words(data, len(handles))} {common}"
+    return [*handles, *grey_handles(data, len(handles))], words.strip()

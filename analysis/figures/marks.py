@@ -119,6 +119,15 @@ def grey_handles(data: DataFrame, num_named: int) -> list[Line2D]:
     return [Line2D([], [], color=GREY, label=f"{num} other configurations")] if num > 0 else []
 
 
+def best_words(data: DataFrame, num_named: int) -> str:
+    """Say which configurations of a line chart are in colour; empty if all are."""
+    num = int(data["num_configurations"].iloc[0])
+    if num <= num_named:
+        return ""
+    order = "by the share of runs that hit, then by their median time"
+    return f"In colour: the best {num_named} of {num} configurations, {order}."
+
+
 def mark_handles(rows: DataFrame) -> list[Line2D]:
     """Make legend entries for the marks that occur among these runs."""
     handles = []

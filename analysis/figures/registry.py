@@ -46,6 +46,7 @@ class Frames:
         self.runs = settle(runs)
         self._lists = lists or {}
         self._long = {"history": load_history(None) if history is None else history}
+        self._places: Mapping[str, int] | None = None
         self._groups: dict[str, list[Group]] = {}
 
     def long(self, name: str, runs: DataFrame | None = None) -> DataFrame:
@@ -62,6 +63,15 @@ class Frames:
             return read(runs)  # type: ignore[no-any-return]
         self._long[name] = read(self.runs)
         return self._long[name]
+
+    def places(self) -> Mapping[str, int]:
+        """The place of each configuration in the palette, for all figures of these runs."""
+        if self._places is None:
+            from analysis.figures.looks import places_of
+
+            trainings = [group.runs for group in self.groups("panels:trainings", {})]
+            self._places = places_of(self.runs, trainings)
+        return self._places
 
     def groups(self, path: str, options: Mapping[str, Any]) -> list[Group]:
         """Group the runs with a function; most figures share the groups of panels."""

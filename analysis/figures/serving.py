@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from pandas import DataFrame, concat
+from pandas import DataFrame, Series, concat
 
 from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, legend_name, log_axis
+from analysis.figures.looks import Look, looks
 from analysis.figures.marks import draw_points, range_words
 from analysis.figures.prepare import HIGHLIGHTED, NothingToDraw, evenly, serving_runs
-from analysis.figures.style import COLOURS, INK, LINES, MARKERS, Width, short_names
+from analysis.figures.style import INK, Width, short_names
 from analysis.load.values import numbers
 from bench.config.serve import SCENARIOS
 from bench.core.stats.percentiles import latency_percentile, percentile_floor
@@ -112,10 +113,10 @@ def draw_latency(data: DataFrame, *, width: Width = "one") -> Canvas:
     handles: dict[str, Line2D] = {}
     # The panel's title names the scenario, and a model has one colour in all panels.
     data = data.assign(model=data["configuration"].map(_without_scenario))
-    names = list(dict.fromkeys(data["model"]))
+    shown_as = looks(data["model"])
     for axes, scenario in zip(panels, scenarios, strict=True):
         part = data[data["scenario"] == scenario]
-        _draw_ecdf(axes, part, names, handles)
+        _draw_ecdf(axes, part, shown_as, handles)
         shown, num = part["configuration"].nunique(), int(part["num_configurations"].iloc[0])
         few = "" if shown == num else f" ({shown} of {num} configurations)"
         axes.set_title(scenario.replace("_", " ") + few)
@@ -128,10 +129,12 @@ def draw_latency(data: DataFrame, *, width: Width = "one") -> Canvas:
     return finished(figure, list(handles.values()), f"{_latency_words(data)} {common}", width)
 
 
-def _draw_ecdf(axes: Axes, data: DataFrame, names: list[str], handles: dict[str, Line2D]) -> None:
+def _draw_ecdf(
+    axes: Axes, data: DataFrame, shown: dict[str, Look], handles: dict[str, Line2D]
+) -> None:
     for name, rows in data.groupby("model", sort=False):
-        place = names.index(str(name))
-        style = {"color": COLOURS[place % 10], "linestyle": LINES[place % len(LINES)]}
+        look = shown[str(name)]
+        style = {"color": look.colour, "linestyle": look.line}
         steps = rows[rows["kind"] == "ecdf"]
         axes.plot(steps["latency_ms"], steps["share"], drawstyle="steps-post", **style)
         marks = rows[rows["kind"] == "percentile"]
@@ -140,14 +143,14 @@ def _draw_ecdf(axes: Axes, data: DataFrame, names: list[str], handles: dict[str,
             marks["latency_ms"],
             marks["share"],
             linestyle="",
-            marker=MARKERS[place % 10],
+            marker=look.marker,
             color=style["color"],
             markerfacecolor=style["color"] if good else "white",
         )
         handles[str(name)] = Line2D(
             [],
             [],
-            marker=MARKERS[place % 10],
+            marker=look.marker,
             markerfacecolor=style["color"] if good else "white",
             label=str(name),
             **style,
@@ -160,6 +163,11 @@ def _without_scenario(name: str) -> str:
     return " ".join(rest) or "default"
 
 
+def _totals(data: DataFrame) -> Series:
+    """How many configurations each scenario has."""
+    return data.groupby("scenario")["num_configurations"].first()
+
+
 def _latency_words(data: DataFrame) -> str:
     samples = range_words(data["num_samples"])
     least = percentile_floor(0.999)
@@ -167,6 +175,8 @@ def _latency_words(data: DataFrame) -> str:
         f"One run each (n = 1), the median run of its configuration; {samples} samples per run. "
         f"Marks: p50, p90, p99, p99.9 (from {least} samples on)."
     )
+    if (data.groupby("scenario")["configuration"].nunique() < _totals(data)).any():
+        words += f" At most {_MOST_LINES} of a scenario, evenly from the fastest to the slowest."
     if not (data["comparable"] & data["valid"]).all():
         words += " Hollow: not comparable, or not valid in its scenario."
     return words
@@ -218,8 +228,9 @@ def draw_load(data: DataFrame, *, width: Width = "one") -> Canvas:
     figure, (axes,) = canvas(width)
     names, common = short_names(data["configuration"])
     handles = []
-    for place, (name, group) in enumerate(data.groupby("configuration", sort=False)):
-        colour, marker = COLOURS[place], MARKERS[place]
+    shown_as = looks(data["configuration"])
+    for name, group in data.groupby("configuration", sort=False):
+        colour, marker = shown_as[str(name)].colour, shown_as[str(name)].marker
         for _, rows in group.groupby("run_id", sort=False):
             axes.plot(rows["rate_per_s"], rows["latency_p99_ms"], color=colour, linewidth=1.1)
             axes.plot(
@@ -241,7 +252,7 @@ def draw_load(data: DataFrame, *, width: Width = "one") -> Canvas:
     axes.set_xlabel("rate asked for (queries/s)")
     axes.set_ylabel("latency (ms)")
     shown, num = len(names), int(data["num_configurations"].iloc[0])
-    few = "" if shown == num else f" {shown} of {num} configurations."
+    few = "" if shown == num else f" {shown} of {num} configurations, evenly by their largest rate."
     words = f"Solid: p99; dotted: p50; a line for each run. Hollow: bound or rate not held.{few}"
     return finished(figure, handles, f"{words} {common}", width)
 

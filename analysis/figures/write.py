@@ -8,6 +8,7 @@ from typing import Any
 
 from analysis.figures.caption import whole_caption
 from analysis.figures.entries import entry_of
+from analysis.figures.looks import assigned
 from analysis.figures.methods import METHODS
 from analysis.figures.registry import Frames, draw_figure, figure_data, figure_runs
 from analysis.figures.save import save_all
@@ -41,7 +42,8 @@ def write_figure(
         CannotWrite: The folder cannot be written to.
     """
     data = figure_data(name, frames, run=run, options=options)
-    figures = {width: draw_figure(name, data, width) for width in files.widths}
+    with assigned(frames.places()):
+        figures = {width: draw_figure(name, data, width) for width in files.widths}
     shown = figure_runs(name, frames, data, run=run, options=options)
     # The widest figure has room for the most, so its caption is true of the others.
     widest = figures[max(figures, key=lambda width: WIDTH_IN[width])]
