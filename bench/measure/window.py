@@ -39,6 +39,9 @@ from bench.measure.os.cpu_use import CpuReading
 from bench.measure.phase_window import PhaseWindow
 from bench.measure.sampler import TelemetryRow
 
+# The edges of the two measurements of the idle machine in readings.parquet.
+IDLE_BEFORE, IDLE_AFTER = "idle_before", "idle_after"
+
 
 class Window(PhaseWindow):
     """Measures from start() to stop(), once; as a context manager it opens and closes itself.
@@ -162,7 +165,7 @@ class Window(PhaseWindow):
     def _prepare(self) -> None:
         self._observer.start()
         if self._idle_s:
-            self._before = self._measure_idle()
+            self._before = self._measure_idle(IDLE_BEFORE)
         gc.collect()  # so that garbage of the set-up is not collected on the run's clock
         if self._codecarbon is not None:
             self._codecarbon.start()
@@ -184,7 +187,7 @@ class Window(PhaseWindow):
         self._settle_energy(end)
         try:
             if (before := self._before) is not None:
-                after = self._measure_idle()
+                after = self._measure_idle(IDLE_AFTER)
                 self.idle = idle_and_net(self.energy, self.time_s, before, after, self._idle_s)
         finally:
             self.utilization, self.health = self._observer.conclude(
@@ -268,8 +271,10 @@ class Window(PhaseWindow):
             "health": self.health,
         }
 
-    def _measure_idle(self) -> WindowEnergy:
+    def _measure_idle(self, mark: str) -> WindowEnergy:
         window = EnergyWindow(self.meters)
-        window.start()
+        self.phases.keep(window.start(), mark)
         self._sleep(self._idle_s)
-        return window.read()
+        end = self.meters.read()
+        self.phases.keep(end, mark)
+        return window.until(end)

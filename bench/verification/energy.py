@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 from bench.core.labels import ENERGY_FLAGS
 from bench.core.records.energy import EnergyRow
 from bench.core.records.run import RunRecord
-from bench.measure.energy import WindowEnergy, energy_between, per_item
+from bench.measure.energy import WindowEnergy, energy_between, idle_and_net, per_item
 from bench.measure.meter_set import EnergyReading
 from bench.measure.meters.base import Component
 from bench.measure.phase_energy import INIT, OPEN, START, PhaseBook, unseen
+from bench.measure.window import IDLE_AFTER, IDLE_BEFORE
 from bench.verification.model import Findings
 from bench.verification.raw import RawRun, Readings
 
@@ -40,8 +41,7 @@ def verify_energy(run: RawRun, found: Findings) -> None:
     found.compare("energy_total_j", record.energy_total_j, total.total_j)
     found.compare("energy_label", record.energy_label, total.label)
     found.compare("energy_error_frac", record.energy_error_frac, total.error_frac)
-    if record.idle is not None:
-        found.cannot("idle", "readings of the idle machine are not kept")
+    _idle(record, readings, total, found)
     if record.phase_energy is not None:
         _phases(record, readings, found)
     _evaluations(run, readings, found)
@@ -132,6 +132,21 @@ def _phases(record: RunRecord, readings: Readings, found: Findings) -> None:
         init = energy_between(opened, ended, readings.components, whole=readings.whole)
     found.compare("phase_energy.init_j", stored.init_j, init.total_j)
     found.compare("phase_energy.init_error_frac", stored.init_error_frac, init.error_frac)
+
+
+def _idle(record: RunRecord, readings: Readings, gross: WindowEnergy, found: Findings) -> None:
+    """Verify the power of the idle machine and the net energy."""
+    stored = record.idle
+    if stored is None:
+        return
+    edges = [readings.all_at(mark) for mark in (IDLE_BEFORE, IDLE_AFTER)]
+    if any(len(pair) != 2 for pair in edges):
+        found.cannot("idle", "readings of the idle machine are not kept")
+        return
+    before, after = (_between(readings, start, end) for start, end in edges)
+    length_s = record.phases.wall_time_s or 0.0
+    made = idle_and_net(gross, length_s, before, after, stored.each_s)
+    found.compare_all("idle.", stored, asdict(made))
 
 
 def _evaluations(run: RawRun, readings: Readings, found: Findings) -> None:

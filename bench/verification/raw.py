@@ -55,8 +55,11 @@ class Readings:
 
     def at(self, mark: str) -> EnergyReading | None:
         """The first reading with a mark; None without one."""
-        found = (edge.reading for edge in self.edges if edge.mark == mark)
-        return next(found, None)
+        return next(iter(self.all_at(mark)), None)
+
+    def all_at(self, mark: str) -> list[EnergyReading]:
+        """The readings with a mark, in order."""
+        return [edge.reading for edge in self.edges if edge.mark == mark]
 
     @property
     def end(self) -> EnergyReading | None:

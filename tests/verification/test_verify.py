@@ -37,7 +37,7 @@ def trained(results: Path, *, value: float = 0.9) -> Path:
         "rapl": RaplMeter(tree.root, clock=clock, sleep=tree.advance),
         "model": FunctionMeter(lambda: 5.0 * clock(), component="dram", label="modelled"),
     }
-    window = Window(meters, clock=clock, period_s=None)
+    window = Window(meters, clock=clock, period_s=None, idle_s=3.0, sleep=tree.advance)
     run = TargetWindow(metric="accuracy", value=value, ladder=[0.5], results=results, window=window)
     with run:
         for epoch, accuracy in enumerate([0.4, 0.7, 0.95], 1):
@@ -120,6 +120,8 @@ def more(value: float) -> float:
         ("energy.0.counter_reset", lambda _: True),
         ("phase_energy.train_j", more),
         ("phase_energy.eval_error_frac", more),
+        ("idle.before_w", more),
+        ("idle.net_energy_j", lambda value: value + 1),  # 0: the load draws what idling does
         ("health.comparable", lambda value: not value),
         ("health.flags", lambda flags: [*flags, "cpu_quota"]),
         ("utilization.cpu_machine_frac", lambda _: 0.123),
