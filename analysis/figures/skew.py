@@ -70,7 +70,7 @@ def draw_skew(data: DataFrame, *, width: Width = "one") -> Canvas:
     characters = 26 if width == "one" else 48
     labels = [_row_name(row, names, characters) for row in data.to_dict("records")]
     lines = sum(label.count("\n") + 1 for label in labels)
-    height_in = 0.6 + 0.12 * lines + 0.07 * len(data)
+    height_in = 0.7 + 0.135 * lines + 0.07 * len(data)
     figure, (left, right) = canvas(width, height_in, num=2, columns=2, sharey=True)
     heights = np.arange(len(data), dtype=float)[::-1]
     for name, place in _PARTS.items():
@@ -78,7 +78,7 @@ def draw_skew(data: DataFrame, *, width: Width = "one") -> Canvas:
         left.scatter(data[name], heights, s=30 - 12 * place, zorder=3 + place, **style)
     _multiples_axis(left, data)
     left.axvline(1, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
-    left.set_xlabel("largest difference /\nrounding")
+    left.set_xlabel("largest\ndifference /\nrounding")
     left.set_yticks(heights, labels, fontsize=SMALL_PT)
     left.set_ylim(-0.7, len(data) - 0.3)
     _draw_changes(right, data["changed_pct"], heights)
@@ -113,7 +113,7 @@ def _draw_changes(axes: Axes, changed_pct: Series, heights: Floats) -> None:
         write_beside(axes, text, place, (3, 0), va="center", fontsize=SMALL_PT)
     axes.margins(x=0.25)
     axes.set_xlim(left=0)
-    axes.set_xlabel("predictions that\nchange (%)")
+    axes.set_xlabel("predictions\nthat change\n(%)")
 
 
 def _row_name(row: dict[Any, Any], names: dict[str, str], characters: int) -> str:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from pandas import DataFrame, MultiIndex
 
-from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrapped
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, name_axis, wrapped
 from analysis.figures.axis_units import in_unit
 from analysis.figures.marks import n_words, write_beside
 from analysis.figures.prepare import evenly
@@ -106,7 +106,7 @@ def draw_stacked(data: DataFrame, *, width: Width = "one") -> Canvas:
     axes.set_yticks(places, labels, fontsize=SMALL_PT)
     axes.grid(visible=False, axis="y")
     axes.set_xlim(left=0)
-    axes.set_xlabel(axis_label)
+    name_axis(axes, "x", axis_label, 34 if width == "one" else None)  # names take half the width
     return finished(figure, handles, f"{_words(data)} {common}", width)
 
 
