@@ -70,6 +70,7 @@ def test_all_commands_start_and_a_wrong_one_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = {path.stem for path in (ROOT / "bench").glob("[a-z]*.py")} - {"opbench"}
+    names |= {path.parent.name for path in (ROOT / "bench").glob("*/__main__.py")}
     assert names | {"report", "plot", "export"} == set(opbench.COMMANDS)
     monkeypatch.setattr("sys.argv", ["opbench", "trian"])
     assert opbench.main() == 2
