@@ -3,9 +3,10 @@
 Each kind of work has an order of questions. Trainings: how fast and at what joules is the target
 reached, by what settings, how surely, and where did time and joules go. Servings: which model is
 good enough and fast enough, what is its tail, what breaks under load. Compression: what did it cost
-in quality. Deployments: when did accuracy fall, what did upkeep cost, which policy pays. A folder
-with several kinds takes turns, so that each gets its first questions. The other figures look at the
-same quantities in another way, and are drawn when they are asked for.
+in quality. Deployments: when did accuracy fall, what did upkeep cost, which policy pays. Programs:
+which takes less time, and which fewer joules. A folder with several kinds takes turns, so that each
+gets its first questions. The other figures look at the same quantities in another way, and are
+drawn when they are asked for.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ _KINDS: dict[str, tuple[_Candidate, ...]] = {
         _Candidate(name="maintenance_costs", known=("maintenance.cost_usd",)),
         _Candidate(name="detectors", known=("maintenance.detector",)),
     ),
+    "program.exit_code": (_Candidate(name="programs", known=("phase_energy.run_j",)),),
 }
 
 

@@ -211,6 +211,12 @@ FIGURES: dict[str, Entry] = {
         "maintenance_costs",
         groups=DEPLOYMENTS,
     ),
+    "programs": _tradeoff(
+        "energy against time of the programs that bench.measure has run",
+        x="phases.run_s",
+        y="phase_energy.run_j",
+        area=None,
+    ),
     "history": _entry(
         "medians of all checks of the gate over commits, with change points",
         "history",

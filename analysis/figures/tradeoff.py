@@ -19,6 +19,7 @@ from analysis.figures.prepare import (
     training_runs,
     with_label_names,
 )
+from analysis.figures.programs import program_runs
 from analysis.figures.quantities import (
     cost_bases,
     counted_costs,
@@ -205,8 +206,10 @@ def _ended(runs: DataFrame) -> DataFrame:
         deployed = deployment_runs(runs)
         ended = np.where(deployed["never_on_target"], "missed", "reached")
         parts.append(deployed.assign(outcome=ended))
+    if _holds(runs, "program.exit_code").any():
+        parts.append(program_runs(runs).assign(outcome="reached"))
     if not parts:
-        raise NothingToDraw("no run of a training, none of bench.serve, none of bench.maintain")
+        raise NothingToDraw("no run of a training, a serving, a deployment or a program")
     return concat(parts)
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from analysis.figures.registry import Frames, figure_data
+from analysis.load.runs import load_runs
+from analysis.tables.tables import tables
 from bench.config.gate import CompareConfig
 from bench.core.lock import lock_path
 from bench.core.store import read_record
@@ -52,6 +55,10 @@ def test_two_runs_of_a_program(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     assert first.phases.run_s == first.phases.wall_time_s >= 0.5
     assert first.program.cpu_time_s > 0
     assert first.phase_energy.run_j == pytest.approx(first.energy_total_j)
+    runs = load_runs([tmp_path / "results"]).runs
+    shown = figure_data("programs", Frames(runs)).iloc[0]
+    assert shown["x"] == pytest.approx((first.phases.run_s + second.phases.run_s) / 2)
+    assert tables(runs)["program"].rows
     # An interpreter takes some MB, and this process, which is not counted, more than 100.
     assert 2e6 < first.utilization.memory_peak_bytes < 60e6
 

@@ -53,6 +53,10 @@ def test_a_figure_without_data_is_passed_over(
     assert not names & missing
 
 
+def test_programs_have_a_figure_of_their_own() -> None:
+    assert drawn({"program.exit_code": 0, "phase_energy.run_j": 1.0}) == {"programs"}
+
+
 def test_several_kinds_take_turns_so_that_each_has_its_first_figures() -> None:
     names = drawn(*_SWEEP, _SERVED, _DEPLOYED, has_history=True)
     assert len(names) == MOST
