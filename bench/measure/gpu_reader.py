@@ -1,20 +1,43 @@
 """Reads the GPUs of a run for the sampler: load, memory, power, clocks, and other processes.
 
-Each query to each card stands alone: one that fails does not stop the others.
+Each query to each card stands alone: one that fails does not stop the others. Each kind of query is
+a source of its own, so that the sampler reports what it costs.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Collection, Sequence
 
 from bench.measure.gpu import NOT_OFFERED, Gpu, GpuDevice, NvmlError, Sample, close_library
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.run_gpus import open_gpus
+from bench.measure.sampler import Source
 from bench.measure.settle import GpuScope
 
 # Reads some metrics of one device, with their values.
 Query = Callable[[], list[tuple[str, float]]]
+
+
+class _Queries:
+    """One kind of query, to each card that offers it."""
+
+    def __init__(self, kind: str, failures: list[str]) -> None:
+        self.kind = kind
+        self.by_device: dict[str, Query] = {}
+        self._failures = failures
+
+    def __call__(self) -> list[Sample]:
+        """Ask every card; one that fails is not asked again, and its reason added to failures."""
+        samples: list[Sample] = []
+        for device, query in list(self.by_device.items()):
+            try:
+                samples += [(device, metric, value) for metric, value in query()]
+            except NvmlError as error:
+                del self.by_device[device]
+                self._failures.append(f"{device}: {error}")
+        return samples
 
 
 class _ForeignProcesses:
@@ -27,20 +50,29 @@ class _ForeignProcesses:
         gpus: GPUs that list their processes.
     """
 
-    def __init__(self, own_pids: Callable[[], Collection[int]]) -> None:
+    kind = "process lists"
+
+    def __init__(self, own_pids: Callable[[], Collection[int]], failures: list[str]) -> None:
         self.gpus: list[Gpu] = []
         self._own_pids = own_pids
+        self._failures = failures
         self._own_seen = False
+        # Called by the sampler's thread, and by the run's at the edges of its clock.
+        self._lock = threading.Lock()
 
-    def samples(self, failures: list[str]) -> list[Sample]:
+    def __call__(self) -> list[Sample]:
         """Count on each card; a card that fails is dropped and its reason added to failures."""
+        with self._lock:
+            return self._count()
+
+    def _count(self) -> list[Sample]:
         pids: dict[str, set[int]] = {}
         for gpu in list(self.gpus):
             try:
                 pids[gpu.name] = gpu.compute_pids()
             except NvmlError as error:
                 self.gpus.remove(gpu)
-                failures.append(f"{gpu.name}: processes: {error}")
+                self._failures.append(f"{gpu.name}: processes: {error}")
         own = set(self._own_pids()) if any(pids.values()) else set()
         self._own_seen = self._own_seen or any(own & seen for seen in pids.values())
         assumed = 0 if self._own_seen else 1
@@ -56,6 +88,8 @@ class GpuReader:
     Attributes:
         devices: The GPUs of the run, including those that cannot be read.
         scope: The GPUs that the run is charged for.
+        processes: Lists the processes on the cards. That takes milliseconds and may hold up the
+            driver, so call it seldom (MangoHud, pull request #2104: 4.5 ms a card).
         problems: What cannot be read, with the reasons.
         failures: What failed later and is not read any more, with the reasons.
     """
@@ -85,8 +119,13 @@ class GpuReader:
         self.failures: list[str] = []
         self._visible = visible
         self._gpus = gpus
-        self._foreign = _ForeignProcesses(own_pids)
-        self._queries: list[tuple[str, Query]] = []
+        self.processes = _ForeignProcesses(own_pids, self.failures)
+        self._queries: dict[str, _Queries] = {}
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """What to ask at each tick, one source for each kind of query; none before open()."""
+        return list(self._queries.values())
 
     def open(self) -> None:
         """Find the devices, and try each query once to see what each device offers.
@@ -100,43 +139,21 @@ class GpuReader:
         self.scope = GpuScope(uuids=self._gpus, names=names, num_gpus=len(opened.devices))
         self.problems = [f"{name}: {reason}" for name, reason in opened.problems.items()]
         for gpu in opened.gpus:
-            self._queries += [(gpu.name, query) for query in self._offered(gpu)]
-        if not self._queries and not self._foreign.gpus:
+            self._find_offered(gpu)
+        if not self._queries and not self.processes.gpus:
             close_library()
             raise MeterUnavailable(
                 "NVML: " + "; ".join(self.problems or ["no card tells anything"])
             )
 
-    def samples(self) -> list[Sample]:
-        """Read all devices; values that a device does not offer are left out.
-
-        A query that fails is not asked again, and its reason is added to `failures`.
-
-        Raises:
-            NvmlError: Nothing can be read any more.
-        """
-        samples: list[Sample] = []
-        last_error: Exception | None = None
-        for device, query in list(self._queries):
-            try:
-                samples += [(device, metric, value) for metric, value in query()]
-            except NvmlError as error:
-                last_error = error
-                self._queries.remove((device, query))
-                self.failures.append(f"{device}: {error}")
-        samples += self._foreign.samples(self.failures)
-        if last_error is not None and not self._queries:
-            raise last_error
-        return samples
-
     def close(self) -> None:
         """Release the library; `devices` stays, because the record is written afterwards."""
-        self._queries = []
-        self._foreign.gpus = []
+        self._queries = {}
+        self.processes.gpus = []
         close_library()
 
-    def _offered(self, gpu: Gpu) -> list[Query]:
-        """The queries that work on this device."""
+    def _find_offered(self, gpu: Gpu) -> None:
+        """Keep the queries that work on this device."""
         queries: dict[str, Query] = {
             "utilization": lambda: [("gpu_busy_frac", gpu.busy_frac())],
             "memory": lambda: [("gpu_memory_used_bytes", gpu.memory_used_bytes())],
@@ -145,10 +162,13 @@ class GpuReader:
             "clock": lambda: [("gpu_sm_clock_mhz", gpu.sm_clock_mhz())],
             "slowdowns": gpu.slowdowns,
         }
-        works = [query for name, query in queries.items() if self._works(gpu, name, query)]
+        for name, query in queries.items():
+            if self._works(gpu, name, query):
+                kind = f"GPU {name}"
+                kept = self._queries.setdefault(kind, _Queries(kind, self.failures))
+                kept.by_device[gpu.name] = query
         if self._works(gpu, "processes", gpu.compute_pids):
-            self._foreign.gpus.append(gpu)
-        return works
+            self.processes.gpus.append(gpu)
 
     def _works(self, gpu: Gpu, name: str, call: Callable[[], object]) -> bool:
         """Whether a call works; an error is kept unless the device does not offer the value."""

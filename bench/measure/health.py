@@ -57,13 +57,15 @@ def health(
         sampler: Report of the sampler.
         total_s: Length of the clock.
         cgroup: The control group at the start and the end, if there is one.
-        rows: Telemetry; rows in [0, total_s] count.
+        rows: Telemetry; rows in [0, total_s] count, and of the processes on a GPU also the last
+            ones before and the first ones after.
         flags: Flags that were raised elsewhere.
     """
     raised = [
         *_cpu_flags(start, end),
         *_quota_flags(cgroup, start.num_cpus),
         *_gpu_flags(_within(rows, total_s)),
+        *_foreign_flags(rows, total_s),
         *_sampler_flags(sampler, total_s),
         *flags,
     ]
@@ -163,16 +165,22 @@ def _quota_flags(cgroup: tuple[CgroupReading, CgroupReading] | None, num_cpus: i
 
 def _gpu_flags(rows: Sequence[TelemetryRow]) -> list[str]:
     slowdowns = {"gpu_thermal": "gpu_thermal_slowdown", "gpu_power_brake": "gpu_power_brake"}
-    flags = [
+    return [
         flag
         for flag, metric in slowdowns.items()
         if (ticks_frac(rows, metric) or 0.0) > GPU_SLOWDOWN_FRAC
     ]
-    # One tick is enough: no counter tells how much of the card's time, memory bandwidth and joules
+
+
+def _foreign_flags(rows: Sequence[TelemetryRow], total_s: float) -> list[str]:
+    # Processes are listed seldom: next to the clock's edges (outside it), and every 10 s between.
+    listed = [row for row in rows if row.metric == "gpu_foreign_processes"]
+    first_s = max((row.t_s for row in listed if row.t_s <= 0), default=0.0)
+    last_s = min((row.t_s for row in listed if row.t_s >= total_s), default=total_s)
+    # One list is enough: no counter tells how much of the card's time, memory bandwidth and joules
     # another process took.
-    if ticks_frac(rows, "gpu_foreign_processes"):
-        flags.append("foreign_gpu_process")
-    return flags
+    is_foreign = any(row.value > 0 for row in listed if first_s <= row.t_s <= last_s)
+    return ["foreign_gpu_process"] if is_foreign else []
 
 
 def _sampler_flags(sampler: SamplerReport, total_s: float) -> list[str]:

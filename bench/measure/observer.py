@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.core.records.energy import UnavailableMeter
 from bench.core.records.health import Health, Utilization
+from bench.measure.cpu_samples import CgroupSamples, CpuSamples
 from bench.measure.gpu_reader import GpuReader
 from bench.measure.health import health, utilization
 from bench.measure.meters.base import MeterUnavailable
@@ -18,10 +19,13 @@ from bench.measure.os.cgroup import CgroupReader, CgroupReading
 from bench.measure.os.cpu_use import CpuReading
 from bench.measure.os.process import peak_rss_bytes
 from bench.measure.os.system import CpuMeter, ProcessTree
-from bench.measure.sampler import CgroupSamples, CpuSamples, Sampler, Source, TelemetryRow
+from bench.measure.sampler import Sampler, Source, TelemetryRow
 from bench.measure.settle import GpuScope
 
 _log = logging.getLogger(__name__)
+
+# Between two lists of the processes on a GPU, beside those at both edges of the clock.
+PROCESSES_EVERY_S = 10.0
 
 
 class Observer:
@@ -50,6 +54,7 @@ class Observer:
         self._gpus = GpuReader(
             os.environ.get("CUDA_VISIBLE_DEVICES"), own_pids=tree.pids, gpus=gpus
         )
+        self._has_gpus = False
         self._no_gpu: str | None = None  # why no GPU is read, if one was looked for
         self._stack = ExitStack()
         self._sampler = Sampler([])
@@ -65,7 +70,8 @@ class Observer:
             self._no_gpu = str(error)
         else:
             self._stack.callback(self._gpus.close)
-            self._sources.append(self._gpus.samples)
+            self._sources += self._gpus.sources
+            self._has_gpus = True
         return self._gpus.scope
 
     def open(self, chores: Sequence[tuple[float, Callable[[], None]]]) -> None:
@@ -76,7 +82,10 @@ class Observer:
         """
         if self._period_s is None:
             return
-        self._sampler = Sampler(self._sources, period_s=self._period_s, chores=chores)
+        seldom = [(PROCESSES_EVERY_S, self._gpus.processes)] if self._has_gpus else []
+        self._sampler = Sampler(
+            self._sources, seldom=seldom, period_s=self._period_s, chores=chores
+        )
 
     def start(self) -> None:
         """Start the sampler."""
@@ -87,6 +96,11 @@ class Observer:
         """Read CPU times at the start of the clock, or at its end."""
         # With a fresh look for children: those of the set-up may have ended.
         self._edges.append((self._cpu.read(refresh=True), self._cgroup.read()))
+
+    def list_processes(self) -> None:
+        """List the processes on the GPUs; outside the clock, because that takes milliseconds."""
+        if self._has_gpus and self._period_s is not None:
+            self._sampler.sample_now(self._gpus.processes)
 
     def telemetry(self, origin_s: float) -> Sequence[TelemetryRow]:
         """The samples of the sampler, with times relative to a moment."""

@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -22,20 +23,14 @@ import pyarrow.parquet as pq
 
 from bench.measure.clock import Clock
 from bench.measure.gpu import Sample
-from bench.measure.os.cgroup import CgroupReader, CgroupReading, cgroup_use
-from bench.measure.os.cpu_use import CpuReading, cpu_use
-from bench.measure.os.system import CpuMeter, ProcessTree, num_cpus
 
+# Returns the samples of one moment. An attribute `kind` is its name in the report of costs.
 Source = Callable[[], Iterable[Sample]]
 
 # Code that holds the interpreter may delay a tick by this much; a longer delay is a disturbance.
 LATENESS_S = 0.1
 
 _EARLY_FRAC = 0.01  # of a period: by this much a wait may end too early
-
-# The machine's CPU times move in ticks of 10 ms, so over a shorter span they say little. Such spans
-# occur because the deadline after a late tick comes soon.
-_LEAST_SPAN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +43,24 @@ class TelemetryRow:
     value: float
 
 
+@dataclass(slots=True)
+class CallCost:
+    """What the calls of one source cost: their number, CPU seconds and elapsed seconds.
+
+    A call may wait in a driver. Only elapsed_s has that, and it has waiting for a core, too.
+    """
+
+    num_calls: int = 0
+    cpu_s: float = 0.0
+    elapsed_s: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerReport:
     """What the sampler cost, and whether something held it up.
 
     Attributes:
+        call_costs: What the calls of each source cost, by the source's kind.
         overhead_frac: CPU time of its thread over elapsed time, chores and waking up included.
         tick_cost_s: CPU time of one call of all readers, on average.
         num_ticks: How often the readers were called.
@@ -65,57 +73,7 @@ class SamplerReport:
     num_ticks: int
     failure: str | None
     held_up_s: float = 0.0
-
-
-class CpuSamples:
-    """CPU use since the previous tick, and memory now."""
-
-    def __init__(self, meter: CpuMeter, tree: ProcessTree) -> None:
-        self._meter = meter
-        self._tree = tree
-        self._previous: CpuReading | None = None
-
-    def __call__(self) -> list[Sample]:
-        """Take the samples of this tick; the first has no CPU use, which is a difference."""
-        now = self._meter.read()
-        samples: list[Sample] = [("process_tree", "rss_bytes", float(self._tree.rss_bytes()))]
-        if self._previous is not None and now.at_s - self._previous.at_s < _LEAST_SPAN_S:
-            return samples
-        use = cpu_use(self._previous, now) if self._previous else None
-        self._previous = now
-        if use is None:
-            return samples
-        shares = (
-            ("process_tree", "cpu_busy_frac", use.process_frac),
-            ("machine", "cpu_busy_frac", use.machine_frac),
-            ("machine", "steal_frac", use.steal_frac),
-        )
-        return samples + [
-            (device, name, share) for device, name, share in shares if share is not None
-        ]
-
-
-class CgroupSamples:
-    """Use of the control group since the previous tick, and its memory now."""
-
-    def __init__(self, reader: CgroupReader) -> None:
-        self._reader = reader
-        self._num_cpus = num_cpus()
-        self._previous: CgroupReading | None = None
-
-    def __call__(self) -> list[Sample]:
-        """Take the samples of this tick; the first has no CPU use. No group, no samples."""
-        now = self._reader.read()
-        if now is None:
-            return []
-        use = cgroup_use(self._previous, now, num_cpus=self._num_cpus) if self._previous else None
-        self._previous = now
-        values = {
-            "memory_bytes": now.memory_bytes,
-            "cpu_busy_frac": use.cpu_frac if use else None,
-            "throttled_frac": use.throttled_frac if use else None,
-        }
-        return [("cgroup", name, float(v)) for name, v in values.items() if v is not None]
+    call_costs: Mapping[str, CallCost] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -125,7 +83,7 @@ class _Job:
     period_s: float
     call: Callable[[], None]
     started_s: float
-    num_periods: int = field(default=0, init=False)
+    num_periods: int = 0
 
     @property
     def due_s(self) -> float:
@@ -144,6 +102,7 @@ class Sampler:
         self,
         sources: Sequence[Source],
         *,
+        seldom: Sequence[tuple[float, Source]] = (),
         period_s: float = 0.5,
         clock: Clock = time.perf_counter,
         wait: Callable[[float], bool] | None = None,
@@ -154,6 +113,8 @@ class Sampler:
 
         Args:
             sources: Called at each tick for samples.
+            seldom: Sources that cost too much for each tick, with the seconds between two calls.
+                The first call comes after that time: call sample_now() at the start.
             period_s: Time between ticks.
             clock: Monotonic seconds, the same as the run's clock.
             wait: Waits for a number of seconds and returns whether to stop; by default it stops
@@ -161,7 +122,10 @@ class Sampler:
             thread_time: CPU seconds of the calling thread.
             chores: Calls without samples, each with its own period in seconds.
         """
-        self._probes = list(sources)
+        self._sources = sources
+        self._seldom = seldom
+        self._given_up: list[Source] = []
+        self._costs: dict[str, CallCost] = {}
         self._period_s = period_s
         self._clock = clock
         self._stop = threading.Event()
@@ -226,6 +190,7 @@ class Sampler:
             num_ticks=len(self._tick_s),
             failure=self._failure,
             held_up_s=self._held_up_s(*(span or (-math.inf, math.inf))),
+            call_costs={kind: replace(cost) for kind, cost in self._costs.items()},
         )
 
     def _held_up_s(self, first_s: float, last_s: float) -> float:
@@ -246,6 +211,8 @@ class Sampler:
         # Chores first: integrated power depends on when it is read, the sources' values do not.
         calls = [*self._chores, (self._period_s, self._tick)]
         jobs = [_Job(period_s, call, started_s) for period_s, call in calls]
+        for period_s, source in self._seldom:
+            jobs.append(_Job(period_s, partial(self.sample_now, source), started_s, num_periods=1))
         nearest_s = started_s
         while True:
             for job in jobs:
@@ -262,13 +229,32 @@ class Sampler:
         began_s = self._thread_time()
         at_s = self._clock()
         self._tick_s.append(at_s)
-        for source in list(self._probes):
-            try:
-                self._samples += [(at_s, sample) for sample in source()]
-            except Exception as error:  # a lost GPU must not stop the other sources
-                self._probes.remove(source)
-                self._failure = self._failure or f"{type(error).__name__}: {error}"
+        for source in self._sources:
+            self._take(source, at_s)
         self._tick_costs_s.append(self._thread_time() - began_s)
+
+    def sample_now(self, source: Source) -> None:
+        """Take the samples of one source at this moment; any thread may call it."""
+        self._take(source, self._clock())
+
+    def _take(self, source: Source, at_s: float) -> None:
+        if source in self._given_up:
+            return
+        began_s, began_cpu_s = self._clock(), self._thread_time()
+        try:
+            self._samples += [(at_s, sample) for sample in source()]
+        except Exception as error:  # a lost GPU must not stop the other sources
+            self._given_up.append(source)
+            self._failure = self._failure or f"{type(error).__name__}: {error}"
+        cost = self._costs.setdefault(_kind(source), CallCost())
+        cost.num_calls += 1
+        cost.cpu_s += self._thread_time() - began_cpu_s
+        cost.elapsed_s += self._clock() - began_s
+
+
+def _kind(source: Source) -> str:
+    name: str = getattr(source, "kind", "") or getattr(source, "__name__", type(source).__name__)
+    return name
 
 
 def write_telemetry(path: Path, rows: Sequence[TelemetryRow]) -> None:

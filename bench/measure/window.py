@@ -167,6 +167,7 @@ class Window(PhaseWindow):
         if self._idle_s:
             self._before = self._measure_idle(IDLE_BEFORE)
         gc.collect()  # so that garbage of the set-up is not collected on the run's clock
+        self._observer.list_processes()
         if self._codecarbon is not None:
             self._codecarbon.start()
         self._around.__enter__()
@@ -179,6 +180,7 @@ class Window(PhaseWindow):
         try:
             if self._codecarbon is not None:
                 self._codecarbon.stop()
+            self._observer.list_processes()
         finally:
             self._judge(end)
 

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import itertools
+
 import pynvml
 import pytest
 
-from bench.measure.gpu import GpuDevice
+from bench.measure.gpu import GpuDevice, Sample
 from bench.measure.gpu_reader import GpuReader
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.run_gpus import visible_indices
+from bench.measure.sampler import Sampler, Source
 from tests.fake_nvml import FakeGpu, FakeNvml, OldFakeNvml, install
+from tests.fakes import FakeClock
 
 UUIDS = ["GPU-aa11", "GPU-aa22", "GPU-bb33"]
 
@@ -18,18 +22,24 @@ def test_busy_share_and_memory_of_each_gpu(monkeypatch: pytest.MonkeyPatch) -> N
     reader = GpuReader()
     reader.open()
     assert reader.devices[0] == GpuDevice(index=0, uuid="GPU-a", name="Fake RTX")
-    assert reader.samples() == [
+    assert samples(reader) == [
         ("gpu0", "gpu_busy_frac", 0.75),
-        ("gpu0", "gpu_memory_used_bytes", 123.0),
         ("gpu1", "gpu_busy_frac", 0.5),
+        ("gpu0", "gpu_memory_used_bytes", 123.0),
         ("gpu1", "gpu_memory_used_bytes", float(1 << 30)),
     ]
     reader.close()
     assert fake.num_open == 0
 
 
+def samples(reader: GpuReader) -> list[Sample]:
+    """One answer of each kind, with the processes."""
+    sources: list[Source] = [*reader.sources, reader.processes]
+    return [sample for source in sources for sample in source()]
+
+
 def told(reader: GpuReader) -> dict[str, float]:
-    return {metric: value for _, metric, value in reader.samples()}
+    return {metric: value for _, metric, value in samples(reader)}
 
 
 def test_power_temperature_clock_and_reasons_are_sampled_if_the_card_offers_them(
@@ -120,7 +130,7 @@ def test_foreign_processes_are_judged_by_card(
 
 
 def foreign(reader: GpuReader) -> dict[str, float]:
-    return {name: n for name, metric, n in reader.samples() if metric == "gpu_foreign_processes"}
+    return {name: n for name, metric, n in samples(reader) if metric == "gpu_foreign_processes"}
 
 
 def test_once_our_number_was_seen_a_strangers_is_never_taken_for_it(
@@ -164,6 +174,8 @@ def full(uuid: str) -> FakeGpu:
     )
 
 
+KINDS = ("utilization", "memory", "power", "temperature", "clock", "slowdowns")
+FOREIGN = "gpu_foreign_processes"
 EVERYTHING: set[str] = set().union(*QUERIES.values())
 
 
@@ -180,7 +192,7 @@ def test_a_query_that_fails_takes_nothing_else_with_it(
     reader.open()
     gpus[0].codes[call] = UNKNOWN
     for _ in range(2):
-        found = reader.samples()
+        found = samples(reader)
         assert {m for device, m, _ in found if device == "gpu0"} == EVERYTHING - QUERIES[call]
         assert {m for device, m, _ in found if device == "gpu1"} == EVERYTHING
     assert [device.uuid for device in reader.devices] == ["GPU-a", "GPU-b"]
@@ -200,7 +212,7 @@ def test_a_card_that_is_lost_later_takes_nothing_else_with_it(
     reader = GpuReader()
     reader.open()
     gpus[0].lost = True
-    assert {device for device, _, _ in reader.samples()} == {"gpu1"}
+    assert {device for device, _, _ in samples(reader)} == {"gpu1"}
     assert all(failure.startswith("gpu0: ") for failure in reader.failures)
 
 
@@ -219,7 +231,7 @@ def test_a_card_that_cannot_be_opened_is_ignored_if_the_run_does_not_use_it(
     reader = GpuReader(visible, gpus=gpus)
     reader.open()
     assert [device.uuid for device in reader.devices] == devices
-    assert {device for device, _, _ in reader.samples()} == {"gpu0"}
+    assert {device for device, _, _ in samples(reader)} == {"gpu0"}
     assert (reader.problems, reader.scope.num_gpus) == ([], 1)
 
 
@@ -259,7 +271,7 @@ def test_the_gpus_of_a_run_are_found_by_uuid_whatever_is_visible(
     reader = GpuReader("1", gpus=gpus)
     reader.open()
     assert [device.index for device in reader.devices] == indices
-    assert {device for device, _, _ in reader.samples()} == names
+    assert {device for device, _, _ in samples(reader)} == names
     assert reader.scope.names == frozenset(names)
     assert reader.scope.num_gpus == len(indices)
 
@@ -326,24 +338,45 @@ def test_only_visible_gpus_are_read_and_keep_their_index(monkeypatch: pytest.Mon
     install(monkeypatch, FakeNvml([FakeGpu(uuid) for uuid in UUIDS]))
     reader = GpuReader(visible="GPU-bb")
     reader.open()
-    assert {device for device, _, _ in reader.samples()} == {"gpu2"}
+    assert {device for device, _, _ in samples(reader)} == {"gpu2"}
 
 
 def test_what_a_gpu_does_not_tell_is_absent_and_not_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, FakeNvml([FakeGpu("GPU-a", busy_pct=None)]))
     reader = GpuReader()
     reader.open()
-    assert [metric for _, metric, _ in reader.samples()] == ["gpu_memory_used_bytes"]
+    assert [metric for _, metric, _ in samples(reader)] == ["gpu_memory_used_bytes"]
 
 
-def test_a_gpu_that_is_lost_later_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = FakeGpu("GPU-a")
-    install(monkeypatch, FakeNvml([gpu]))
+def test_each_kind_of_query_is_a_source_of_its_own_so_that_its_cost_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install(monkeypatch, FakeNvml([full(f"GPU-{i}") for i in range(8)]))
     reader = GpuReader()
     reader.open()
-    gpu.lost = True
-    with pytest.raises(pynvml.NVMLError):
-        reader.samples()
+    clock, cpu, num_waits = FakeClock(), FakeClock(), itertools.count(1)
+
+    def wait(seconds: float) -> bool:
+        clock.advance(seconds)
+        return next(num_waits) >= 41
+
+    sampler = Sampler(
+        reader.sources,
+        seldom=[(10.0, reader.processes)],
+        clock=clock,
+        wait=wait,
+        thread_time=cpu,
+    )
+    sampler.sample_now(reader.processes)
+    sampler.run()
+    # Ticks at 0, 0.5 ... 20 s, and lists at the start, at 10 and at 20 s.
+    assert {kind: cost.num_calls for kind, cost in sampler.report().call_costs.items()} == {
+        **{f"GPU {kind}": 41 for kind in KINDS},
+        "process lists": 3,
+    }
+    lists_s = [row.t_s for row in sampler.rows(origin_s=0.0) if row.metric == FOREIGN]
+    assert sorted(set(lists_s)) == [0.0, 10.0, 20.0]
+    assert len(lists_s) == 3 * 8
 
 
 def test_a_missing_driver_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:

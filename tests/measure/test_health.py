@@ -134,7 +134,14 @@ def ticks(metric: str, num_set: int, *, device: str = "gpu0", first_s: float = 0
         (ticks("gpu_power_cap", 20), []),
         # All of them before the clock, or after its end at 10 s.
         (ticks("gpu_thermal_slowdown", 20, first_s=-10.0), []),
-        (ticks("gpu_foreign_processes", 20, first_s=10.25), []),
+        # Of processes the last list before the clock counts, and the first one after it.
+        (ticks("gpu_foreign_processes", 19, first_s=-10.0), []),
+        (ticks("gpu_foreign_processes", 20, first_s=-10.0), ["foreign_gpu_process"]),
+        (ticks("gpu_foreign_processes", 1, first_s=10.25), ["foreign_gpu_process"]),
+        (
+            [row(10.25, "gpu_foreign_processes", 0.0), row(10.5, "gpu_foreign_processes", 1.0)],
+            [],
+        ),
         # One card of two is enough: 2 of 20 ticks, not 2 of 40 rows.
         (
             ticks("gpu_thermal_slowdown", 0) + ticks("gpu_thermal_slowdown", 2, device="gpu1"),
@@ -152,7 +159,7 @@ def test_ticks_of_the_gpu_within_the_clock_are_flagged(rows: Rows, flags: list[s
 
 
 def test_ticks_after_the_clock_raise_no_flag() -> None:
-    rows = ticks("gpu_foreign_processes", 20, first_s=10.25)
+    rows = ticks("gpu_power_brake", 20, first_s=10.25)
     assert health(START, QUIET_END, report(), total_s=10.0, rows=rows).flags == []
     assert health(START, QUIET_END, report(), total_s=15.0, rows=rows).flags != []
 

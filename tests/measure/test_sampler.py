@@ -7,12 +7,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from bench.measure import sampler as sampler_module
+from bench.measure import cpu_samples
+from bench.measure.cpu_samples import CgroupSamples, CpuSamples
 from bench.measure.gpu import Sample
 from bench.measure.os.cgroup import CgroupReader
 from bench.measure.os.cpu_use import CpuReading
 from bench.measure.os.system import CpuMeter, ProcessTree
-from bench.measure.sampler import CgroupSamples, CpuSamples, Sampler, TelemetryRow, write_telemetry
+from bench.measure.sampler import Sampler, TelemetryRow, write_telemetry
 from tests.fakes import FakeClock
 
 
@@ -327,7 +328,7 @@ def test_the_real_thread_samples_this_machine_and_stops() -> None:
 def test_the_cgroup_probe_gives_shares_of_the_whole_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampler_module, "num_cpus", lambda: 4)
+    monkeypatch.setattr(cpu_samples, "num_cpus", lambda: 4)
     group = tmp_path / "sys/fs/cgroup"
     group.mkdir(parents=True)
     (tmp_path / "proc/self").mkdir(parents=True)

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import os
 import time
+from unittest import mock
 
 import pytest
 
+from bench.measure.gpu import Gpu
 from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.meters.nvml import NvmlMeter
 from bench.measure.window import Window
@@ -172,12 +174,17 @@ def test_heat_the_power_brake_and_strangers_on_a_gpu_are_flagged(
     gpu = FakeGpu("GPU-a", energy_j=lambda: 0.0, reasons=0, pids=[os.getpid()])
     install(monkeypatch, FakeNvml([gpu]))
     hot = 0x40 | 0x80
+    lists = mock.Mock(side_effect=Gpu.compute_pids)
+    monkeypatch.setattr(Gpu, "compute_pids", lambda card: lists(card))
     with Window({}, period_s=0.01) as window:
         gpu.reasons, gpu.pids = hot, [os.getpid(), 1]
         wait_for_ticks(window, 20)
     assert window.health is not None
     assert {"gpu_thermal", "gpu_power_brake", "foreign_gpu_process"} <= set(window.health.flags)
     assert not window.health.comparable
+    assert (
+        lists.call_count == 3
+    )  # when it is opened and at both edges: no tick lists any
     # The record is put together once all is closed, and names the card.
     assert [device["name"] for device in window.devices] == ["Fake RTX"]
 
