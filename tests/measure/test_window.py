@@ -182,9 +182,7 @@ def test_heat_the_power_brake_and_strangers_on_a_gpu_are_flagged(
     assert window.health is not None
     assert {"gpu_thermal", "gpu_power_brake", "foreign_gpu_process"} <= set(window.health.flags)
     assert not window.health.comparable
-    assert (
-        lists.call_count == 3
-    )  # when it is opened and at both edges: no tick lists any
+    assert lists.call_count == 3  # when it is opened and at both edges: no tick lists any
     # The record is put together once all is closed, and names the card.
     assert [device["name"] for device in window.devices] == ["Fake RTX"]
 
