@@ -33,6 +33,15 @@ class FakeGpu:
     reasons: int | None = None
     pids: Sequence[int] | None = None
     mig_enabled: bool | None = None
+    total_bytes: int | None = None
+    default_limit_w: float | None = None
+    limit_range_w: tuple[float, float] | None = None
+    app_clock_mhz: int | None = None
+    default_app_clock_mhz: int | None = None
+    max_clock_mhz: int | None = None
+    ecc_enabled: bool | None = None
+    persistence: bool | None = None
+    vbios: str | None = None
     codes: dict[str, int] = field(default_factory=dict)
     lost: bool = False
 
@@ -43,6 +52,8 @@ class FakeNvml:
 
     gpus: list[FakeGpu]
     init_code: int = SUCCESS
+    driver: str | None = None
+    cuda: int | None = None
     num_open: int = field(default=0)
 
     def nvmlInitWithFlags(self, flags: int) -> int:  # noqa: N802
@@ -87,6 +98,7 @@ class FakeNvml:
 
     def nvmlDeviceGetMemoryInfo(self, handle: Any, memory: Any) -> int:  # noqa: N802
         gpu = self._gpu(handle)
+        memory._obj.total = gpu.total_bytes or 0
         return self._put(gpu, "memory", memory._obj, "used", gpu.used_bytes)
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: Any, energy: Any) -> int:  # noqa: N802
@@ -156,6 +168,53 @@ class FakeNvml:
             processes[i].pid = pid
         return SUCCESS
 
+    def nvmlSystemGetDriverVersion(self, buffer: Any, length: Any) -> int:  # noqa: N802
+        return self._text(buffer, self.driver)
+
+    def nvmlSystemGetCudaDriverVersion_v2(self, version: Any) -> int:  # noqa: N802
+        version._obj.value = self.cuda or 0
+        return NOT_SUPPORTED if self.cuda is None else SUCCESS
+
+    def nvmlDeviceGetPowerManagementDefaultLimit(  # noqa: N802
+        self, handle: Any, limit: Any
+    ) -> int:
+        gpu = self._gpu(handle)
+        limit_mw = None if gpu.default_limit_w is None else round(gpu.default_limit_w * 1e3)
+        return self._put(gpu, "default limit", limit._obj, "value", limit_mw)
+
+    def nvmlDeviceGetPowerManagementLimitConstraints(  # noqa: N802
+        self, handle: Any, lowest: Any, highest: Any
+    ) -> int:
+        gpu = self._gpu(handle)
+        low_w, high_w = gpu.limit_range_w or (0.0, 0.0)
+        highest._obj.value = round(high_w * 1e3)
+        low_mw = None if gpu.limit_range_w is None else round(low_w * 1e3)
+        return self._put(gpu, "limits", lowest._obj, "value", low_mw)
+
+    def nvmlDeviceGetApplicationsClock(  # noqa: N802
+        self, handle: Any, clock: Any, value: Any
+    ) -> int:
+        return self._graphics_clock(handle, clock, value, "app_clock_mhz")
+
+    def nvmlDeviceGetDefaultApplicationsClock(  # noqa: N802
+        self, handle: Any, clock: Any, value: Any
+    ) -> int:
+        return self._graphics_clock(handle, clock, value, "default_app_clock_mhz")
+
+    def nvmlDeviceGetMaxClockInfo(self, handle: Any, clock: Any, value: Any) -> int:  # noqa: N802
+        return self._graphics_clock(handle, clock, value, "max_clock_mhz")
+
+    def nvmlDeviceGetEccMode(self, handle: Any, current: Any, pending: Any) -> int:  # noqa: N802
+        gpu = self._gpu(handle)
+        return self._put(gpu, "ecc", current._obj, "value", gpu.ecc_enabled)
+
+    def nvmlDeviceGetPersistenceMode(self, handle: Any, mode: Any) -> int:  # noqa: N802
+        gpu = self._gpu(handle)
+        return self._put(gpu, "persistence", mode._obj, "value", gpu.persistence)
+
+    def nvmlDeviceGetVbiosVersion(self, handle: Any, buffer: Any, length: Any) -> int:  # noqa: N802
+        return self._text(buffer, self._gpu(handle).vbios)
+
     def nvmlErrorString(self, code: int) -> bytes:  # noqa: N802
         return f"code {code}".encode()
 
@@ -163,6 +222,16 @@ class FakeNvml:
         address = ctypes.cast(handle, ctypes.c_void_p).value
         assert address is not None
         return self.gpus[address - 1]
+
+    def _graphics_clock(self, handle: Any, clock: Any, value: Any, name: str) -> int:
+        assert clock.value == pynvml.NVML_CLOCK_GRAPHICS
+        gpu = self._gpu(handle)
+        return self._put(gpu, name, value._obj, "value", getattr(gpu, name))
+
+    @staticmethod
+    def _text(buffer: Any, text: str | None) -> int:
+        buffer.value = (text or "").encode()
+        return NOT_SUPPORTED if text is None else SUCCESS
 
     @staticmethod
     def _put(gpu: FakeGpu, call: str, target: Any, name: str, value: int | None) -> int:

@@ -1,4 +1,4 @@
-"""Reads one NVIDIA GPU, call by call; the only module that uses pynvml.
+"""Reads one NVIDIA GPU, call by call; only this module and its neighbours gpu_*.py use pynvml.
 
 `gpu_busy_frac` is NVML's utilization: the share of its last sample period (1/6 s to 1 s, depending
 on the card) in which any kernel ran. A single thread in a loop makes it 1, so it is called busy and
@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pynvml
 
+from bench.measure.gpu_settings import GpuSettings, read_settings
 from bench.measure.meters.base import MeterUnavailable
 
 # (device, metric, value), as the sampler takes it.
@@ -62,11 +63,18 @@ class GpuDevice:
             for an instance of MIG, or a card that cannot be opened.
         uuid: Its UUID; None if unknown.
         name: Its name.
+        settings: How it is set up.
     """
 
     index: int | None
     uuid: str | None
     name: str
+    settings: GpuSettings = field(default_factory=GpuSettings)
+
+    def facts(self) -> dict[str, Any]:
+        """What `host.gpus` of a record has of it."""
+        facts = asdict(self)
+        return {**{k: v for k, v in facts.items() if k != "settings"}, **facts["settings"]}
 
 
 class Gpu:
@@ -85,6 +93,10 @@ class Gpu:
         self.index = index
         self.name = f"gpu{index}"
         self._handle = handle
+
+    def settings(self) -> GpuSettings:
+        """How it is set up now."""
+        return read_settings(self._handle)
 
     def energy_j(self) -> float:
         """Joules since the driver was loaded, in steps of a millijoule."""

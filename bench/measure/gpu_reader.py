@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 
 from bench.measure.gpu import NOT_OFFERED, Gpu, GpuDevice, NvmlError, Sample, close_library
+from bench.measure.gpu_settings import driver_versions
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.run_gpus import open_gpus
 from bench.measure.sampler import Source
@@ -87,6 +88,7 @@ class GpuReader:
 
     Attributes:
         devices: The GPUs of the run, including those that cannot be read.
+        driver: Versions of the driver and of its CUDA.
         scope: The GPUs that the run is charged for.
         processes: Lists the processes on the cards. That takes milliseconds and may hold up the
             driver, so call it seldom (MangoHud, pull request #2104: 4.5 ms a card).
@@ -109,6 +111,7 @@ class GpuReader:
             gpus: UUIDs of the GPUs that the run uses; None for the visible ones.
         """
         self.devices: Sequence[GpuDevice] = []
+        self.driver: dict[str, str | None] = {}
         # A driver says more in open(); without one, this is what is known.
         self.scope = GpuScope(
             uuids=gpus,
@@ -135,6 +138,7 @@ class GpuReader:
         """
         opened = open_gpus(self._visible, self._gpus)
         self.devices = opened.devices
+        self.driver = driver_versions()
         names = None if self._gpus is None else frozenset(gpu.name for gpu in opened.gpus)
         self.scope = GpuScope(uuids=self._gpus, names=names, num_gpus=len(opened.devices))
         self.problems = [f"{name}: {reason}" for name, reason in opened.problems.items()]

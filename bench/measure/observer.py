@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from bench.core.records.energy import UnavailableMeter
@@ -145,7 +145,12 @@ class Observer:
     @property
     def devices(self) -> list[dict[str, Any]]:
         """The GPUs of the run."""
-        return [asdict(device) for device in self._gpus.devices]
+        return [device.facts() for device in self._gpus.devices]
+
+    @property
+    def driver(self) -> dict[str, str | None]:
+        """Versions of the driver of the GPUs and of its CUDA; empty without a driver."""
+        return self._gpus.driver
 
     @property
     def unavailable(self) -> list[UnavailableMeter]:

@@ -7,7 +7,7 @@ and the others are read all the same.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.measure.gpu import Gpu, GpuDevice, close_library, mig_name, open_library
 from bench.measure.meters.base import MeterUnavailable
@@ -66,7 +66,7 @@ def open_gpus(visible: str | None, uuids: Sequence[str] | None = None) -> RunGpu
     return RunGpus(
         gpus=[gpu for name, gpu in named.items() if name not in divided],
         devices=[
-            *(gpu.device for gpu in named.values()),
+            *(replace(gpu.device, settings=gpu.settings()) for gpu in named.values()),
             *(_unreadable(name) for name in problems),
         ],
         problems=problems | divided,

@@ -240,6 +240,11 @@ class Window(PhaseWindow):
         return self._observer.devices
 
     @property
+    def driver(self) -> dict[str, str | None]:
+        """Versions of the driver of the GPUs and of its CUDA; empty without a driver."""
+        return self._observer.driver
+
+    @property
     @override
     def unavailable(self) -> list[UnavailableMeter]:
         """Meters that could not be read, with the reasons."""

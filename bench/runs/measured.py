@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -43,7 +44,7 @@ def measured_record(
         fields: More fields of the record.
         **ending: As outcome_record() takes it.
     """
-    facts = {**host, **_torch_threads(), "gpus": window.devices if window else []}
+    facts = {**host, **_torch_threads(), **_gpu_facts(window)}
     record = outcome_record(identity, config, rows, host=facts, **ending)
     measured = window.record_fields() if window else {}
     record = replace(record, **{**measured, **(fields or {})})
@@ -68,7 +69,7 @@ def node_facts(
         phase_energy: Its joules by phase; None if they are unknown.
     """
     facts = {name: host.get(name) for name in _OF_NODE}
-    facts |= {**_torch_threads(), "gpus": window.devices if window else []}
+    facts |= {**_torch_threads(), **_gpu_facts(window)}
     measured = window.record_fields() if window else {}
     measured["health"] = _judged_by_node(measured.get("health"), host)
     return NodeFacts(
@@ -102,3 +103,29 @@ def _torch_threads() -> dict[str, int]:
         "num_threads": torch.get_num_threads(),
         "num_interop_threads": torch.get_num_interop_threads(),
     }
+
+
+def _gpu_facts(window: Window | None) -> dict[str, Any]:
+    """The GPUs of a run, how they are set up, and the software that drives them."""
+    if window is None or not window.devices:
+        return {"gpus": []}
+    return {"gpus": window.devices, "cuda": {**window.driver, **_torch_cuda()}}
+
+
+def _torch_cuda() -> dict[str, str | None]:
+    """CUDA and cuDNN as torch uses them; none in a run that has not imported torch."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {}
+    number = None
+    with suppress(RuntimeError):  # a cuDNN that does not fit torch, which other layers do not need
+        number = torch.backends.cudnn.version()
+    return {"torch_cuda": torch.version.cuda, "cudnn": _cudnn_version(number)}
+
+
+def _cudnn_version(number: int | None) -> str | None:
+    """Write cuDNN's number as a version: 92600 is 9.26.0, and 8902, before version 9, is 8.9.2."""
+    if number is None:
+        return None
+    major, rest = divmod(number, 10_000 if number >= 90_000 else 1_000)
+    return f"{major}.{rest // 100}.{rest % 100}"

@@ -98,6 +98,12 @@ class ProblemLog:
             self.add("incomparable", f"{message}; measure both alike, or force=[{fact}]")
         return forced
 
+    def note_difference(self, fact: str, pairs: Sequence[Pair]) -> None:
+        """Remark on a fact that differs between the sides but may do so."""
+        sides = [[run.facts.get(fact) for run in side] for side in zip(*pairs, strict=True)]
+        if text := difference(fact, sides):
+            self.remark(f"{fact} differs: {text}")
+
     def remark_unrecorded(self) -> None:
         """Remark on facts that may differ because one side does not record them."""
         for name, facts in self._unrecorded.items():

@@ -21,7 +21,7 @@ from bench.gate.sides.configurations import (
     nearest_differences,
     with_base_hashes,
 )
-from bench.gate.sides.facts import FACTS
+from bench.gate.sides.facts import FACTS, NOTED
 from bench.gate.sides.joules import JOULE_FACTS
 from bench.gate.sides.noise import NoiseFile
 from bench.gate.sides.side import (
@@ -134,6 +134,8 @@ def _match_configuration(
     )
     if pairs and are_alike:
         _report_invalid(pairs, name, log)
+        for fact in NOTED:
+            log.note_difference(fact, pairs)
         if builder.has_joules:
             _remark_on_joules(pairs, name, log)
         rows = builder.rows(pairs, name)

@@ -1,8 +1,8 @@
-"""The facts that must be the same on both sides of a comparison.
+"""The facts that must be the same on both sides of a comparison, and those that are only noted.
 
-Versions of software are not among them: they may be what is being compared. Nor is anything
-momentary. A fact that a record does not hold, because an older version wrote it, is None: whether
-it differs is not known.
+Versions of software do not have to be the same: they may be what is being compared. The driver of
+GPUs is an exception, since it belongs to the machine. Nothing momentary is a fact. A fact that a
+record does not hold, because an older version wrote it, is None: whether it differs is not known.
 """
 
 from __future__ import annotations
@@ -85,6 +85,35 @@ def _gpu_names(gpus: Any) -> list[Any]:
     return [gpu.get("name") for gpu in gpus]
 
 
+def _of_gpus(
+    name: str, convert: Callable[[Any], Any] = lambda value: value
+) -> Callable[[RunRecord], Any]:
+    """Read a setting of the GPUs, as a text: `350` or, where they differ, `350, 300`.
+
+    None if no card has it.
+    """
+
+    def texts(gpus: Any) -> str | None:
+        if not isinstance(gpus, list):
+            raise TypeError
+        values = [_scalar(gpu.get(name)) for gpu in gpus]
+        if all(value is None for value in values):
+            return None
+        shown = ["unknown" if value is None else str(convert(value)) for value in values]
+        return shown[0] if len(set(shown)) == 1 else ", ".join(shown)
+
+    return _host("gpus", texts)
+
+
+def _on_off(value: Any) -> str:
+    return "on" if value else "off"
+
+
+def _major(version: Any) -> str | None:
+    """The first number of a version, by which NVIDIA names branches of its driver."""
+    return version.partition(".")[0] if isinstance(version, str) else None
+
+
 def _mapping(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError
@@ -133,11 +162,30 @@ _ENVIRONMENT = {
     "host.scheduler": _scheduler,
     "host.scheduler.exclusive": _entry_of("scheduler", "exclusive", _scalar),
 }
+# How the GPUs are set up. Whoever administers the machine may have changed it between the sides.
+_GPUS = {
+    "host.gpus.memory_gib": _of_gpus("memory_bytes", _gib),
+    "host.gpus.power_limit_w": _of_gpus("power_limit_w", round),
+    "host.gpus.application_clock_mhz": _of_gpus("application_clock_mhz"),
+    "host.gpus.ecc": _of_gpus("ecc", _on_off),
+    "host.gpus.mig": _of_gpus("mig", _on_off),
+    "host.cuda.driver_major": _entry_of("cuda", "driver", _major),
+}
+# A difference in these is noted, and the sides are compared all the same.
+_NOTED = {
+    "host.gpus.persistence": _of_gpus("persistence", _on_off),
+    "host.gpus.vbios": _of_gpus("vbios"),
+    **{
+        f"host.cuda.{name}": _entry_of("cuda", name, _scalar)
+        for name in ("driver", "driver_cuda", "torch_cuda", "cudnn")
+    },
+}
 # In the order in which differences are reported.
 _READERS: dict[str, Callable[[RunRecord], Any]] = {
     "schema_version": attrgetter("schema_version"),
     "host.name": _host_name,
     **_HOST_CLASS,
+    **_GPUS,
     **_ENVIRONMENT,
     "target.metric": _target_metric,
     **{f"target.{name}": _target(name) for name in _TARGET},
@@ -148,15 +196,17 @@ _READERS: dict[str, Callable[[RunRecord], Any]] = {
 }
 HOST_CLASS, ENVIRONMENT = tuple(_HOST_CLASS), tuple(_ENVIRONMENT)
 FACTS = (*_READERS, *JOULE_FACTS)
+NOTED = tuple(_NOTED)
 
 
 def facts_of(record: RunRecord) -> dict[str, Any]:
-    """The facts of a run, in the order of FACTS; None for what its record does not hold.
+    """The facts of a run, in the order of FACTS, then NOTED; None where its record has none.
 
     Raises:
         ValueError: The host of the record holds something that cannot be; the message names it.
     """
-    return {name: read(record) for name, read in _READERS.items()} | joule_facts(record)
+    noted = {name: read(record) for name, read in _NOTED.items()}
+    return {name: read(record) for name, read in _READERS.items()} | joule_facts(record) | noted
 
 
 def difference(fact: str, sides: Sequence[Iterable[Any]]) -> str | None:

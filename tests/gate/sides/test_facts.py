@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from bench.gate.sides.facts import ENVIRONMENT, HOST_CLASS, difference, host_class
+from bench.gate.sides.facts import ENVIRONMENT, FACTS, HOST_CLASS, NOTED, difference, host_class
+from bench.gate.sides.medians import lasting_facts
 from tests.gate.made import FACT_VALUES, made_side, side_of
 from tests.gate.made_matches import FIVE, kinds, matched, times
+
+GPU_FACTS = [fact for fact in FACTS if fact.startswith(("host.gpus.", "host.cuda."))]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,26 @@ def test_several_differences_are_each_reported_and_forced_together() -> None:
     ]
     rows, problems, remarks = matched(times(FIVE), candidate, force=["host"])
     assert (set(rows), problems, len(remarks)) == ({"time_to_target_s"}, [], 2)
+
+
+@pytest.mark.parametrize("fact", GPU_FACTS)
+def test_gpus_that_are_set_up_differently_are_not_compared(fact: str) -> None:
+    _, problems, _ = matched(times(FIVE, facts={fact: "350"}), times(FIVE, facts={fact: "300"}))
+    assert kinds(problems) == [("incomparable", 4)]
+    assert problems[0].message.startswith(f"{fact} differs: 350 / 300; ")
+
+
+@pytest.mark.parametrize("fact", NOTED)
+def test_other_versions_of_gpu_software_are_a_remark(fact: str) -> None:
+    rows, problems, remarks = matched(
+        times(FIVE, facts={fact: "9.1.0"}), times(FIVE, facts={fact: "9.2.0"})
+    )
+    assert (set(rows), problems) == ({"time_to_target_s"}, [])
+    assert remarks == [f"{fact} differs: 9.1.0 / 9.2.0"]
+    # A record of an older version does not say.
+    assert matched(times(FIVE, facts={fact: "9.1.0"}), times(FIVE))[1:] == ([], [])
+    # Nor does it end a history, or the medians that were accepted.
+    assert fact not in lasting_facts(times(FIVE, facts={fact: "9.1.0"}).runs[0])
 
 
 def test_threads_and_variables_are_no_part_of_the_kind_of_host() -> None:

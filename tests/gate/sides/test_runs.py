@@ -61,10 +61,12 @@ def test_a_run_is_reduced_to_its_numbers() -> None:
 
 
 def test_facts_are_what_has_to_be_the_same() -> None:
-    gpu = {"index": 0, "uuid": "GPU-1", "name": "Made GPU"}
+    gpu = {"index": 0, "uuid": "GPU-1", "name": "Made GPU", "power_limit_w": 349.6, "ecc": True}
+    gpu |= {"memory_bytes": 85_520_809_984, "application_clock_mhz": 1980, "mig": None}
     host = {
         "memory_bytes": 25_276_502_016,
-        "gpus": [gpu],
+        "gpus": [gpu, gpu | {"uuid": "GPU-2", "power_limit_w": 300.0, "mig": False}],
+        "cuda": {"driver": "570.86.15", "driver_cuda": "12.8", "torch_cuda": None},
         "num_threads": 2,
         "num_interop_threads": 4,
         "environment": {"OMP_NUM_THREADS": "2"},
@@ -78,7 +80,13 @@ def test_facts_are_what_has_to_be_the_same() -> None:
         "host.cpu_name": "Made CPU",
         "host.num_cpus_allowed": 2,
         "host.memory_gib": 24,  # 25276502016 / 2^30 = 23.54
-        "host.gpus": ["Made GPU"],
+        "host.gpus": ["Made GPU", "Made GPU"],
+        "host.gpus.memory_gib": "80",  # 85520809984 / 2^30 = 79.65
+        "host.gpus.power_limit_w": "350, 300",
+        "host.gpus.application_clock_mhz": "1980",
+        "host.gpus.ecc": "on",
+        "host.gpus.mig": "unknown, off",
+        "host.cuda.driver_major": "570",
         "host.num_threads": 2,
         "host.num_interop_threads": 4,
         "host.runtime.threads": 3,
@@ -112,6 +120,13 @@ def test_facts_are_what_has_to_be_the_same() -> None:
         "serving.energy_components.gpu": None,
         "serving.energy_components.cpu": None,
         "serving.energy_components.dram": None,
+        # These may differ.
+        "host.gpus.persistence": None,
+        "host.gpus.vbios": None,
+        "host.cuda.driver": "570.86.15",
+        "host.cuda.driver_cuda": "12.8",
+        "host.cuda.torch_cuda": None,
+        "host.cuda.cudnn": None,
     }
 
 
