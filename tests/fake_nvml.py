@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,8 @@ class FakeGpu:
     averaged_w: Callable[[], float] | None = None
     power_type: int = pynvml.NVML_VALUE_TYPE_UNSIGNED_INT
     limit_w: float | None = None
+    clocks_mhz: Sequence[int] | None = None
+    locked_mhz: tuple[int, int] | None = None
     temperature_c: int | None = None
     sm_clock_mhz: int | None = None
     reasons: int | None = None
@@ -54,6 +57,7 @@ class FakeNvml:
     init_code: int = SUCCESS
     driver: str | None = None
     cuda: int | None = None
+    is_root: bool = True
     num_open: int = field(default=0)
 
     def nvmlInitWithFlags(self, flags: int) -> int:  # noqa: N802
@@ -134,6 +138,42 @@ class FakeNvml:
         gpu = self._gpu(handle)
         limit_mw = None if gpu.limit_w is None else round(gpu.limit_w * 1e3)
         return self._put(gpu, "set limit", limit._obj, "value", limit_mw)
+
+    def nvmlDeviceSetPowerManagementLimit(self, handle: Any, limit: Any) -> int:  # noqa: N802
+        gpu = self._gpu(handle)
+        low_w, high_w = gpu.limit_range_w or (0.0, math.inf)
+        if code := self._refusal(gpu, offered=gpu.limit_w is not None):
+            return code
+        if not low_w <= limit.value / 1e3 <= high_w:
+            return int(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        gpu.limit_w = limit.value / 1e3
+        return SUCCESS
+
+    def nvmlDeviceGetSupportedMemoryClocks(  # noqa: N802
+        self, handle: Any, count: Any, clocks: Any
+    ) -> int:
+        gpu = self._gpu(handle)
+        return self._list([810, 9501] if gpu.clocks_mhz is not None else None, count, clocks)
+
+    def nvmlDeviceGetSupportedGraphicsClocks(  # noqa: N802
+        self, handle: Any, memory: Any, count: Any, clocks: Any
+    ) -> int:
+        assert memory.value == 9501
+        return self._list(self._gpu(handle).clocks_mhz, count, clocks)
+
+    def nvmlDeviceSetGpuLockedClocks(self, handle: Any, low: Any, high: Any) -> int:  # noqa: N802
+        gpu = self._gpu(handle)
+        if code := self._refusal(gpu, offered=True):
+            return code
+        gpu.locked_mhz = (low.value, high.value)
+        return SUCCESS
+
+    def nvmlDeviceResetGpuLockedClocks(self, handle: Any) -> int:  # noqa: N802
+        gpu = self._gpu(handle)
+        if code := self._refusal(gpu, offered=True):
+            return code
+        gpu.locked_mhz = None
+        return SUCCESS
 
     def nvmlDeviceGetTemperature(self, handle: Any, sensor: Any, value: Any) -> int:  # noqa: N802
         assert sensor.value == pynvml.NVML_TEMPERATURE_GPU
@@ -232,6 +272,28 @@ class FakeNvml:
     def _text(buffer: Any, text: str | None) -> int:
         buffer.value = (text or "").encode()
         return NOT_SUPPORTED if text is None else SUCCESS
+
+    def _refusal(self, gpu: FakeGpu, *, offered: bool) -> int:
+        """Why a card cannot be set; 0 if it can."""
+        if gpu.lost:
+            return int(pynvml.NVML_ERROR_GPU_IS_LOST)
+        if not offered:
+            return NOT_SUPPORTED
+        return gpu.codes.get(
+            "set", SUCCESS if self.is_root else int(pynvml.NVML_ERROR_NO_PERMISSION)
+        )
+
+    @staticmethod
+    def _list(values: Sequence[int] | None, count: Any, items: Any) -> int:
+        """Hand a list over, or say how long it is."""
+        if values is None:
+            return NOT_SUPPORTED
+        room, count._obj.value = count._obj.value, len(values)
+        if room < len(values):
+            return int(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
+        for i, value in enumerate(values):
+            items[i] = value
+        return SUCCESS
 
     @staticmethod
     def _put(gpu: FakeGpu, call: str, target: Any, name: str, value: int | None) -> int:

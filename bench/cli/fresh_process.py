@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 
 from bench.cli.ahead import preloaded_modules
 from bench.cli.overrides import Planned
 from bench.cli.terminal import ProgressLine, RunCounter, say
+from bench.core.gpu_notes import RESTORE, has_notes
 from bench.core.lock import lock_path, measuring_lock
 from bench.launch.isolation import Ending, ForkServer
 from bench.launch.job import Job
+from bench.launch.server import NotStarted
 from bench.launch.team import Nodes
 
 
@@ -80,8 +84,23 @@ class FreshProcesses:
             is_first=is_first,
         )
         log = job.folder / "log.txt"
-        with line:
-            return self._server.run(self._target, job, log=log, on_message=line.show, lock=lock)
+        self._restore_gpus(log)  # of an earlier command that was killed
+        try:
+            with line:
+                return self._server.run(self._target, job, log=log, on_message=line.show, lock=lock)
+        finally:
+            self._restore_gpus(log)  # if this run was killed
+
+    def _restore_gpus(self, log: Path) -> None:
+        """Put back what runs have set on GPUs and could not undo, and print that."""
+        if has_notes():
+            try:
+                self._server.run(RESTORE, None, log=log, on_message=self._say_restored)
+            except NotStarted as error:  # the next command tries again
+                self._say_restored(f"what a run has set on a GPU is still there ({error})")
+
+    def _say_restored(self, words: str) -> None:
+        say(self._console, f"note: {words}")
 
     def _say_waiting(self, holder: str) -> None:
         say(

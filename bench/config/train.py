@@ -37,6 +37,8 @@ _REPEATED = {
 }
 # The task whose module and data are the user's own; its qualities are what the module logs.
 MODULE = "module"
+# Keys of the group trainer that set something on GPUs.
+_GPU_ONLY = ("gpu_power_limit_w", "gpu_clock_mhz")
 # Keys that a module decides itself, in configure_optimizers: they are null in its configuration.
 DECIDED_BY_MODULE = ("optimizer", "schedule", "lr_scaling", "lr_reference_batch_size")
 # Arguments that the job fills in itself, and the key that decides the value.
@@ -83,6 +85,22 @@ class TrainerConfig(KeyGroup):
     channels_last: bool = False
     num_warmup_steps: Count = 3
     deterministic: bool = False
+    gpu_power_limit_w: PositiveAmount | None = None
+    gpu_clock_mhz: PositiveCount | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse keys of a GPU for a training on the CPU.
+
+        Raises:
+            ValueError: There is such a key; the message names it.
+        """
+        for name in _GPU_ONLY:
+            value = getattr(self, name)
+            if value is not None and self.accelerator == "cpu":
+                raise ValueError(
+                    f"trainer.{name}={value:g}: needs a GPU, and trainer.accelerator=cpu uses "
+                    "none; leave it out"
+                )
 
     @property
     def num_ranks(self) -> int:

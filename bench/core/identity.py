@@ -41,6 +41,8 @@ UNHASHED = (
 ADDED_LATER = {
     "trainer.num_nodes": 1,
     "trainer.loop": "lightning",
+    "trainer.gpu_power_limit_w": None,
+    "trainer.gpu_clock_mhz": None,
     "skew": {},
     "beside": {},
     "label_smoothing": 0.0,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from bench.config.maintain import MaintainConfig
 from bench.core.maintenance_files import MaintenanceWriter
@@ -38,6 +39,7 @@ from bench.runs.charges import charge, require_rates
 from bench.runs.exit_handling import carry_out, start_log
 from bench.runs.instruments import build_window
 from bench.runs.measured import measured_record
+from bench.training.gpus import gpus_set
 from bench.training.loop import gpu_uuids, require_devices, synchronize
 from bench.training.rank import prepare_process
 
@@ -88,6 +90,11 @@ class MaintenanceRun:
         prepare_process(options, config.seed)
         self._say("reading the stream")
         devices = require_devices(options.accelerator, options.devices, config.precision)
+        with gpus_set(options, gpu_uuids(devices)):
+            self._measure(devices)
+
+    def _measure(self, devices: Sequence[torch.device]) -> None:
+        config = self._config
         self._window = window = build_window(
             config,
             partial(synchronize, devices[0]),

@@ -23,6 +23,7 @@ from bench.measure.meters.base import MeterUnavailable
 # (device, metric, value), as the sampler takes it.
 Sample = tuple[str, str, float]
 NvmlError: type[Exception] = pynvml.NVMLError
+NotPermitted: type[Exception] = pynvml.NVMLError_NoPermission
 # A device, a driver or a container does not offer the value; any other error is a fault.
 NOT_OFFERED: tuple[type[Exception], ...] = (
     pynvml.NVMLError_NotSupported,
@@ -119,6 +120,32 @@ class Gpu:
         with suppress(NvmlError):
             return float(pynvml.nvmlDeviceGetPowerManagementLimit(self._handle)) / 1e3
         return None
+
+    def configured_limit_w(self) -> float:
+        """The configured power limit, which can be set; the enforced one may be lower."""
+        return float(pynvml.nvmlDeviceGetPowerManagementLimit(self._handle)) / 1e3
+
+    def power_limit_range_w(self) -> tuple[float, float]:
+        """The smallest and the largest power limit that the card takes."""
+        low, high = pynvml.nvmlDeviceGetPowerManagementLimitConstraints(self._handle)
+        return low / 1e3, high / 1e3
+
+    def limit_power(self, limit_w: float) -> None:
+        """Set the power limit, which only root may do."""
+        pynvml.nvmlDeviceSetPowerManagementLimit(self._handle, round(limit_w * 1e3))
+
+    def clocks_mhz(self) -> list[int]:
+        """The graphics clocks that the card takes at its highest memory clock."""
+        memory_mhz = max(pynvml.nvmlDeviceGetSupportedMemoryClocks(self._handle), default=0)
+        return sorted(pynvml.nvmlDeviceGetSupportedGraphicsClocks(self._handle, memory_mhz))
+
+    def lock_clock(self, clock_mhz: int) -> None:
+        """Keep the graphics clock at this value, which only root may do."""
+        pynvml.nvmlDeviceSetGpuLockedClocks(self._handle, clock_mhz, clock_mhz)
+
+    def unlock_clock(self) -> None:
+        """Let the card choose its graphics clock again."""
+        pynvml.nvmlDeviceResetGpuLockedClocks(self._handle)
 
     def power_seen_frac(self) -> float:
         """The share of the time in which its power sensor looks; the least if that is unknown."""

@@ -24,6 +24,7 @@ from bench.measure.window import Window
 from bench.runs.exit_handling import explain
 from bench.runs.instruments import build_window
 from bench.runs.measured import node_facts
+from bench.training.gpus import gpus_set
 from bench.training.loop import gpu_uuids, require_devices
 from bench.training.other_nodes import FACTS, LAST_WORDS_S
 from bench.training.parts import build_task_parts
@@ -60,7 +61,10 @@ class Follower:
         options = config.trainer
         gpus = gpu_uuids(require_devices(options.accelerator, options.devices, config.precision))
         group = Group(node=team.node, address=team.address, port=team.port)
-        with follow_in_other_ranks(options.devices, partial(follow, config, team.node), group):
+        with (
+            gpus_set(options, gpus),
+            follow_in_other_ranks(options.devices, partial(follow, config, team.node), group),
+        ):
             self._window = window = build_window(config, lambda: None, gpus=gpus)
             window.open()
             require_meter(config, window)

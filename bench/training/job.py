@@ -30,6 +30,7 @@ from bench.runs.instruments import build_window
 from bench.runs.measured import measured_record, node_facts
 from bench.runs.recipes import source_record, with_recipe
 from bench.training.follower import run_follower
+from bench.training.gpus import gpus_set
 from bench.training.loop import gpu_uuids, require_devices
 from bench.training.other_nodes import OtherNodes
 from bench.training.parts import model_name
@@ -92,6 +93,7 @@ class TrainingRun:
         gpus = gpu_uuids(require_devices(options.accelerator, options.devices, config.precision))
         self._others = others = OtherNodes.meet(self._job, self._say)
         with (
+            gpus_set(options, gpus),
             others.informed(),
             follow_in_other_ranks(options.devices, partial(follow, config), others.group),
         ):

@@ -216,10 +216,13 @@ def device_needs(options: TrainerConfig, precision: str) -> list[Need]:
 
     Looking for a GPU means importing torch in another process, so only do it if one is needed.
     """
+    arguments = (options.accelerator, options.devices, precision)
+    settings = (options.gpu_power_limit_w, options.gpu_clock_mhz)
+    if settings != (None, None):
+        return [Need("bench.training.gpus:require_settings", (*arguments, *settings))]
     wants_gpu = options.accelerator == "gpu" or options.devices > 1 or precision == "16-mixed"
     if options.accelerator == "cpu" or not wants_gpu:
         return []
-    arguments = (options.accelerator, options.devices, precision)
     return [Need("bench.training.loop:require_devices", arguments)]
 
 

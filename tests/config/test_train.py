@@ -9,7 +9,7 @@ import yaml
 from bench.config.run import SamplerConfig
 from bench.config.train import BudgetConfig, TrainConfig, TrainerConfig
 from bench.core.files import config_dir
-from bench.core.identity import config_hash
+from bench.core.identity import ADDED_LATER, config_hash
 from bench.core.target import TargetConfig
 
 TARGET: dict[str, Any] = {"value": 0.9, "eval_every_samples": 100}
@@ -55,6 +55,15 @@ def config(**changes: Any) -> TrainConfig:
             {"precision": "16-mixed", "trainer": TrainerConfig(accelerator="cpu")},
             "precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32",
         ),
+        (
+            {"trainer": {"accelerator": "cpu", "gpu_power_limit_w": 200.0}},
+            "trainer.gpu_power_limit_w=200: needs a GPU, and trainer.accelerator=cpu uses none",
+        ),
+        (
+            {"trainer": {"accelerator": "cpu", "gpu_clock_mhz": 1410}},
+            "trainer.gpu_clock_mhz=1410: needs a GPU",
+        ),
+        ({"trainer": {"gpu_power_limit_w": 0.0}}, "trainer.gpu_power_limit_w=0.0: must be a posit"),
         ({"batch_size": 33, "trainer": TrainerConfig(devices=2)}, "multiple of trainer.devices=2$"),
         (
             {"batch_size": 34, "trainer": TrainerConfig(devices=2, num_nodes=2)},
@@ -194,11 +203,20 @@ def test_every_other_key_changes_the_hash(key: str) -> None:
 
 
 def test_a_key_that_was_added_later_is_hashed_unless_it_is_as_before() -> None:
-    before, one, two = (
+    before, one, two, three = (
         {**PLAIN, "trainer": {"devices": 2, **more}}
-        for more in ({}, {"num_nodes": 1}, {"num_nodes": 2})
+        for more in ({}, {"num_nodes": 1}, {"num_nodes": 2}, {"gpu_power_limit_w": 200.0})
     )
     assert config_hash(before) == config_hash(one) != config_hash(two)
+    assert config_hash(three) not in {config_hash(before), config_hash(two)}
+
+
+def test_the_defaults_of_the_trainer_that_were_added_later_keep_the_earlier_hash() -> None:
+    trainer = vars(TrainerConfig())
+    earlier = {name: trainer[name] for name in ("accelerator", "devices", "compile")}
+    added = [key.partition(".")[2] for key in ADDED_LATER if key.startswith("trainer.")]
+    now = earlier | {name: trainer[name] for name in added}
+    assert config_hash({**PLAIN, "trainer": now}) == config_hash({**PLAIN, "trainer": earlier})
 
 
 def test_a_key_that_a_class_got_later_is_hashed_unless_it_is_as_before() -> None:
