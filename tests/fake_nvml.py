@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,9 @@ class FakeGpu:
     ecc_enabled: bool | None = None
     persistence: bool | None = None
     vbios: str | None = None
+    # Totals of GPM since the driver was loaded: seconds under 0, and by metric the seconds in which
+    # a part was active. None before Hopper.
+    gpm: Callable[[], Mapping[int, float]] | None = None
     codes: dict[str, int] = field(default_factory=dict)
     lost: bool = False
 
@@ -59,6 +62,7 @@ class FakeNvml:
     cuda: int | None = None
     is_root: bool = True
     num_open: int = field(default=0)
+    gpm_samples: dict[int, Mapping[int, float]] = field(default_factory=dict)
 
     def nvmlInitWithFlags(self, flags: int) -> int:  # noqa: N802
         self.num_open += self.init_code == SUCCESS
@@ -255,13 +259,51 @@ class FakeNvml:
     def nvmlDeviceGetVbiosVersion(self, handle: Any, buffer: Any, length: Any) -> int:  # noqa: N802
         return self._text(buffer, self._gpu(handle).vbios)
 
+    def nvmlGpmQueryDeviceSupport(self, handle: Any, support: Any) -> int:  # noqa: N802
+        assert support._obj.version == pynvml.NVML_GPM_SUPPORT_VERSION
+        gpu = self._gpu(handle)
+        return self._put(gpu, "gpm", support._obj, "isSupportedDevice", int(gpu.gpm is not None))
+
+    def nvmlGpmSampleAlloc(self, sample: Any) -> int:  # noqa: N802
+        number = max(self.gpm_samples, default=0) + 1
+        self.gpm_samples[number] = {}
+        ctypes.cast(ctypes.byref(sample._obj), ctypes.POINTER(ctypes.c_void_p))[0] = number
+        return SUCCESS
+
+    def nvmlGpmSampleFree(self, sample: Any) -> int:  # noqa: N802
+        del self.gpm_samples[self._number(sample)]
+        return SUCCESS
+
+    def nvmlGpmSampleGet(self, handle: Any, sample: Any) -> int:  # noqa: N802
+        gpu = self._gpu(handle)
+        if gpu.lost or gpu.gpm is None:
+            return int(pynvml.NVML_ERROR_GPU_IS_LOST) if gpu.lost else NOT_SUPPORTED
+        self.gpm_samples[self._number(sample)] = gpu.gpm()
+        return gpu.codes.get("gpm sample", SUCCESS)
+
+    def nvmlGpmMetricsGet(self, asked: Any) -> int:  # noqa: N802
+        """The change from the first sample to the second, per second, in percent."""
+        asked = asked._obj
+        assert asked.version == pynvml.NVML_GPM_METRICS_GET_VERSION
+        one, two = (self.gpm_samples[self._number(s)] for s in (asked.sample1, asked.sample2))
+        for metric in asked.metrics[: asked.numMetrics]:
+            key = metric.metricId
+            metric.nvmlReturn = SUCCESS if key in two else NOT_SUPPORTED
+            if key in two:
+                metric.value = 100 * (two[key] - one[key]) / (two[0] - one[0])
+        return SUCCESS
+
+    @staticmethod
+    def _number(pointer: Any) -> int:
+        number = ctypes.cast(pointer, ctypes.c_void_p).value
+        assert number is not None
+        return number
+
     def nvmlErrorString(self, code: int) -> bytes:  # noqa: N802
         return f"code {code}".encode()
 
     def _gpu(self, handle: Any) -> FakeGpu:
-        address = ctypes.cast(handle, ctypes.c_void_p).value
-        assert address is not None
-        return self.gpus[address - 1]
+        return self.gpus[self._number(handle) - 1]
 
     def _graphics_clock(self, handle: Any, clock: Any, value: Any, name: str) -> int:
         assert clock.value == pynvml.NVML_CLOCK_GRAPHICS

@@ -36,6 +36,7 @@ _UNITS = (
     ("_frac", "fraction"),
     ("_usd", MONEY),
     ("_ms", "ms"),
+    ("_mhz", "MHz"),
     ("_hz", "Hz"),
     ("_pct", "%"),
     ("_s", "s"),

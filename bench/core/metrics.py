@@ -40,6 +40,7 @@ from bench.core.metric import (
 from bench.core.program_rows import PROGRAM_ROWS
 from bench.core.quality_rows import TEST, VALIDATION, is_quality, own_row, quality_rows
 from bench.core.records.phases import MAINTENANCE_PHASES, PROGRAM_PHASES, TRAINING_PHASES
+from bench.core.utilization_rows import UTILIZATION_ROWS
 
 
 def label_of(path: str) -> str:
@@ -97,7 +98,7 @@ def _of_joules(path: str, better: Better, **facts: Any) -> Metric:
 
 
 _SETTINGS = {"config.batch_size": "batch size (samples)", "config.lr": "learning rate"}
-_KILO, _MEGA = ("kB", 1e-3), ("MB", 1e-6)
+_KILO = ("kB", 1e-3)
 _MILLI, _MICRO = ("mJ", 1e3), ("us", 1e6)
 
 _TARGET = (
@@ -165,30 +166,6 @@ _OF_THE_RUN = (
     *shown_rows(None, "phase_energy.", "init_metered_s"),
     *shown_rows(None, "idle.", "each_s", "before_w", "after_w"),
     *shown_rows(None, "", "schema_version", "seed", "repeat"),
-)
-_UTILIZATION = (
-    metric_of(
-        "utilization.cpu_process_frac", None, title="CPU of the run", topics=("utilization",)
-    ),
-    metric_of(
-        "utilization.cpu_machine_frac", None, title="CPU of the machine", topics=("utilization",)
-    ),
-    measured_row(
-        "utilization.memory_peak_bytes",
-        0.05,
-        title="peak memory",
-        shown=_MEGA,
-        topics=("utilization",),
-    ),
-    metric_of("utilization.gpu_busy_frac", None, title="GPU busy", topics=("utilization",)),
-    measured_row(
-        "utilization.gpu_memory_peak_bytes",
-        0.05,
-        title="peak GPU memory",
-        shown=_MEGA,
-        topics=("utilization",),
-    ),
-    *shown_rows(None, "utilization.", "cgroup_cpu_frac", "gpu_power_cap_frac"),
 )
 _SERVING = (
     *_percentiles("latency", "latency", ""),
@@ -288,7 +265,7 @@ _ORIGIN = (
 METRICS: dict[str, Metric] = {
     metric.path: metric
     for group in (
-        *(_TARGET, _OF_THE_RUN, PROGRAM_ROWS, _UTILIZATION, _SERVING, MAINTENANCE_ROWS),
+        *(_TARGET, _OF_THE_RUN, PROGRAM_ROWS, UTILIZATION_ROWS, _SERVING, MAINTENANCE_ROWS),
         *(_MODEL, _ORIGIN),
     )
     for metric in group

@@ -17,6 +17,7 @@ from typing import Any
 
 import pynvml
 
+from bench.measure.gpu_activity import GpuActivity
 from bench.measure.gpu_settings import GpuSettings, read_settings
 from bench.measure.meters.base import MeterUnavailable
 
@@ -24,11 +25,12 @@ from bench.measure.meters.base import MeterUnavailable
 Sample = tuple[str, str, float]
 NvmlError: type[Exception] = pynvml.NVMLError
 NotPermitted: type[Exception] = pynvml.NVMLError_NoPermission
+NotSupported: type[Exception] = pynvml.NVMLError_NotSupported
 # A device, a driver or a container does not offer the value; any other error is a fault.
 NOT_OFFERED: tuple[type[Exception], ...] = (
-    pynvml.NVMLError_NotSupported,
+    NotSupported,
     pynvml.NVMLError_FunctionNotFound,
-    pynvml.NVMLError_NoPermission,
+    NotPermitted,
 )
 
 # Source: NVML API reference, NvmlClocksEventReasons. Heat or the power brake causes a hardware
@@ -98,6 +100,10 @@ class Gpu:
     def settings(self) -> GpuSettings:
         """How it is set up now."""
         return read_settings(self._handle)
+
+    def activity(self) -> GpuActivity:
+        """Begin to watch its multiprocessors and its memory; close it before the library."""
+        return GpuActivity(self._handle)
 
     def energy_j(self) -> float:
         """Joules since the driver was loaded, in steps of a millijoule."""

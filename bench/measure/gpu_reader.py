@@ -10,7 +10,16 @@ import os
 import threading
 from collections.abc import Callable, Collection, Sequence
 
-from bench.measure.gpu import NOT_OFFERED, Gpu, GpuDevice, NvmlError, Sample, close_library
+from bench.measure.gpu import (
+    NOT_OFFERED,
+    Gpu,
+    GpuDevice,
+    NotSupported,
+    NvmlError,
+    Sample,
+    close_library,
+)
+from bench.measure.gpu_activity import GpuActivity
 from bench.measure.gpu_settings import driver_versions
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.run_gpus import open_gpus
@@ -93,6 +102,7 @@ class GpuReader:
         processes: Lists the processes on the cards. That takes milliseconds and may hold up the
             driver, so call it seldom (MangoHud, pull request #2104: 4.5 ms a card).
         problems: What cannot be read, with the reasons.
+        without_activity: Cards that do not tell what their parts do, with the reasons.
         failures: What failed later and is not read any more, with the reasons.
     """
 
@@ -119,11 +129,13 @@ class GpuReader:
             num_gpus=len(gpus or ()),
         )
         self.problems: list[str] = []
+        self.without_activity: list[str] = []
         self.failures: list[str] = []
         self._visible = visible
         self._gpus = gpus
         self.processes = _ForeignProcesses(own_pids, self.failures)
         self._queries: dict[str, _Queries] = {}
+        self._activities: list[GpuActivity] = []
 
     @property
     def sources(self) -> Sequence[Source]:
@@ -154,6 +166,9 @@ class GpuReader:
         """Release the library; `devices` stays, because the record is written afterwards."""
         self._queries = {}
         self.processes.gpus = []
+        for activity in self._activities:
+            activity.close()
+        self._activities = []
         close_library()
 
     def _find_offered(self, gpu: Gpu) -> None:
@@ -168,11 +183,28 @@ class GpuReader:
         }
         for name, query in queries.items():
             if self._works(gpu, name, query):
-                kind = f"GPU {name}"
-                kept = self._queries.setdefault(kind, _Queries(kind, self.failures))
-                kept.by_device[gpu.name] = query
+                self._keep(gpu, name, query)
+        self._watch_activity(gpu)
         if self._works(gpu, "processes", gpu.compute_pids):
             self.processes.gpus.append(gpu)
+
+    def _watch_activity(self, gpu: Gpu) -> None:
+        """Watch what the parts of a card do, as far as it tells; it counts from now on."""
+        try:
+            activity = gpu.activity()
+        except NvmlError as error:
+            remedy = (
+                " (NVML's GPM needs Hopper or newer)" if isinstance(error, NotSupported) else ""
+            )
+            self.without_activity.append(f"{gpu.name}: {error}{remedy}")
+            return
+        self._activities.append(activity)
+        self._keep(gpu, "activity", activity)
+
+    def _keep(self, gpu: Gpu, name: str, query: Query) -> None:
+        kind = f"GPU {name}"
+        kept = self._queries.setdefault(kind, _Queries(kind, self.failures))
+        kept.by_device[gpu.name] = query
 
     def _works(self, gpu: Gpu, name: str, call: Callable[[], object]) -> bool:
         """Whether a call works; an error is kept unless the device does not offer the value."""

@@ -38,6 +38,12 @@ CPU_QUOTA_FRAC = 0.01
 # more. One by software costs less; both raise the same flag.
 GPU_SLOWDOWN_FRAC = 0.05
 
+# Metrics of telemetry whose mean over ticks and cards is a field of Utilization.
+_GPU_MEANS = (
+    *("gpu_busy_frac", "gpu_sm_active_frac", "gpu_sm_occupancy_frac"),
+    *("gpu_tensor_active_frac", "gpu_dram_active_frac", "gpu_sm_clock_mhz"),
+)
+
 
 def health(
     start: CpuReading,
@@ -109,13 +115,12 @@ def utilization(
     group = cgroup_use(*cgroup, num_cpus=start.num_cpus) if cgroup else None
     rss_bytes = [*_values(rows, "rss_bytes"), own_peak_rss_bytes or 0]
     inside = _within(rows, total_s)
-    gpu_busy = _values(inside, "gpu_busy_frac")
     gpu_bytes = _values(rows, "gpu_memory_used_bytes")
     return Utilization(
         cpu_process_frac=use.process_frac if use else None,
         cpu_machine_frac=use.machine_frac if use else None,
         memory_peak_bytes=int(max(rss_bytes)) or None,
-        gpu_busy_frac=fmean(gpu_busy) if gpu_busy else None,
+        **{name: _mean(inside, name) for name in _GPU_MEANS},
         gpu_memory_peak_bytes=int(max(gpu_bytes)) if gpu_bytes else None,
         cgroup_cpu_frac=group.cpu_frac if group else None,
         gpu_power_cap_frac=ticks_frac(inside, "gpu_power_cap"),
@@ -132,6 +137,11 @@ def ticks_frac(rows: Sequence[TelemetryRow], metric: str) -> float | None:
         if row.metric == metric:
             set_at[row.t_s] = set_at.get(row.t_s, False) or row.value > 0
     return fmean(set_at.values()) if set_at else None
+
+
+def _mean(rows: Sequence[TelemetryRow], metric: str) -> float | None:
+    values = _values(rows, metric)
+    return fmean(values) if values else None
 
 
 def _values(rows: Sequence[TelemetryRow], metric: str) -> list[float]:

@@ -157,6 +157,7 @@ class Observer:
         """Everything that could not be read, with the reasons."""
         no_gpu = self._gpus.problems if self._no_gpu is None else [self._no_gpu]
         problems = [("gpu_telemetry", problem) for problem in no_gpu]
+        problems += [("gpu_activity", problem) for problem in self._gpus.without_activity]
         problems += [("cgroup", problem) for problem in self._cgroup.problems.values()]
         if self._cpu.unavailable is not None:
             problems.append(("cpu_times", self._cpu.unavailable))

@@ -222,6 +222,10 @@ def test_utilization_is_means_over_the_clock_and_peaks_over_the_run() -> None:
         row(1.0, "gpu_busy_frac", 0.5),
         row(2.0, "gpu_busy_frac", 0.7),
         row(11.0, "gpu_busy_frac", 0.0),  # after it
+        row(-1.0, "gpu_tensor_active_frac", 0.0),
+        row(1.0, "gpu_tensor_active_frac", 0.25),
+        row(2.0, "gpu_tensor_active_frac", 0.75),
+        row(1.0, "gpu_sm_clock_mhz", 1980.0),
         row(-1.0, "gpu_memory_used_bytes", 9.0),
         row(1.0, "gpu_memory_used_bytes", 5.0),
         row(1.0, "rss_bytes", 100.0),
@@ -243,6 +247,8 @@ def test_utilization_is_means_over_the_clock_and_peaks_over_the_run() -> None:
     assert found.cpu_machine_frac == 0.8
     assert found.memory_peak_bytes == 120
     assert found.gpu_busy_frac == pytest.approx(0.6)
+    assert (found.gpu_tensor_active_frac, found.gpu_sm_active_frac) == (0.5, None)
+    assert found.gpu_sm_clock_mhz == 1980.0
     assert found.gpu_memory_peak_bytes == 9
     assert found.cgroup_cpu_frac == pytest.approx(0.4)
     assert found.gpu_power_cap_frac == 0.5

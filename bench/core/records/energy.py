@@ -137,7 +137,8 @@ class UnavailableMeter:
     """A meter, or another counter, that could not be read, or failed.
 
     Attributes:
-        meter: Name of the meter; for other counters `gpu_telemetry`, `cgroup` or `cpu_times`.
+        meter: Name of the meter; for other counters `gpu_telemetry`,
+            `gpu_activity`, `cgroup` or `cpu_times`.
         reason: Why it could not be read.
     """
 

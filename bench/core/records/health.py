@@ -16,6 +16,12 @@ class Utilization:
         memory_peak_bytes: Peak resident memory of the run's processes since the job started.
         gpu_busy_frac: Mean of NVML's utilization: the share of the time in which any kernel ran. It
             does not say how much of the GPU computed.
+        gpu_sm_active_frac: Mean share of the multiprocessors (SMs) that had at least one warp to
+            run. NVML counts it in hardware on Hopper and newer cards; None on all others.
+        gpu_sm_occupancy_frac: Mean share of the warps that the SMs can hold that were there.
+        gpu_tensor_active_frac: Mean share of the time in which the tensor cores worked.
+        gpu_dram_active_frac: Mean share of the GPU's peak memory bandwidth that was used.
+        gpu_sm_clock_mhz: Mean clock of the SMs. It also shows clocks that somebody has locked.
         gpu_memory_peak_bytes: Peak memory used on the GPU by all processes, by NVML.
         cgroup_cpu_frac: The same as `cpu_process_frac` for the control group of the process (v1 or
             v2) and its children; for the root group, the whole machine. None if no mount shows the
@@ -28,6 +34,11 @@ class Utilization:
     cpu_machine_frac: float | None = None
     memory_peak_bytes: int | None = None
     gpu_busy_frac: float | None = None
+    gpu_sm_active_frac: float | None = None
+    gpu_sm_occupancy_frac: float | None = None
+    gpu_tensor_active_frac: float | None = None
+    gpu_dram_active_frac: float | None = None
+    gpu_sm_clock_mhz: float | None = None
     gpu_memory_peak_bytes: int | None = None
     cgroup_cpu_frac: float | None = None
     gpu_power_cap_frac: float | None = None
