@@ -81,7 +81,8 @@ class EnergyCounter:
     """A counter of joules as hardware has it: refreshed now and then, in whole steps, wrapping.
 
     With refresh_s 0 it is exact in time, with step_j 0 in value, with range_j None it never wraps.
-    offset_j is what it shows at time 0.
+    offset_j is what it shows at time 0. At reset_s it starts again from zero. From the first to the
+    second moment of held_s it is not refreshed.
     """
 
     curve: PowerCurve
@@ -89,13 +90,20 @@ class EnergyCounter:
     step_j: float = 0.0
     range_j: float | None = None
     offset_j: float = 0.0
+    reset_s: float | None = None
+    held_s: tuple[float, float] | None = None
 
     def joules(self, time_s: float) -> float:
         """What it shows at a moment."""
         seen_s = time_s
+        if self.held_s is not None and self.held_s[0] <= time_s < self.held_s[1]:
+            seen_s = self.held_s[0]
         if self.refresh_s:
-            seen_s = math.floor(time_s / self.refresh_s) * self.refresh_s
-        energy_j = self.offset_j + self.curve.energy_j(0.0, seen_s)
+            seen_s = math.floor(seen_s / self.refresh_s) * self.refresh_s
+        if self.reset_s is not None and seen_s >= self.reset_s:
+            energy_j = self.curve.energy_j(self.reset_s, seen_s)
+        else:
+            energy_j = self.offset_j + self.curve.energy_j(0.0, seen_s)
         if self.step_j:
             energy_j = math.floor(energy_j / self.step_j) * self.step_j
         return energy_j if self.range_j is None else energy_j % self.range_j

@@ -22,32 +22,27 @@ from bench.gate.report.writers import as_json
 from bench.gate.rule.rule import judge
 from bench.gate.rule.sequential import is_open
 from benchmarks import around, gate_power, gate_real, gate_rules, gate_servers, sweep_scale
-from benchmarks.energy_accuracy import CASES, Case, Result, complaints, measured
+from benchmarks.energy_accuracy import complaints
 from benchmarks.gate_real import Calibration, Check, Clone
 from benchmarks.sweep_scale import Cost
 from tests.cli.command import run_here
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_our_joules_are_within_their_bound_and_no_worse_than_the_others(case: Case) -> None:
-    assert complaints(measured(case)) == []
+from tests.conformance.cases import CASES
+from tests.conformance.judge import Outcome
 
 
 def test_a_worse_meter_is_complained_of() -> None:
-    result = Result(
-        case="",
-        exact=True,
-        true_j=100.0,
-        ours_frac=-0.0021,
-        within_bound=False,
-        bound_frac=0.001,
-        codecarbon_frac=0.5,
-        zeus_frac=0.001,
-    )
-    assert complaints(result) == [
-        "off by 0.210% on a counter without quantisation",
-        "off by more than its bound",
+    found = Outcome(case="", true_j=100.0, answer="within", conforms=True, error_frac=0.001)
+    own = replace(found, answer="wrong", conforms=False, error_frac=-0.0021, bound_frac=0.001)
+    case = next(one for one in CASES if one.exact)
+    refusal = replace(found, answer="refused", error_frac=None, reason="no driver")
+    assert complaints(case, own, [replace(found, error_frac=0.5), found, refusal]) == [
+        "off by -0.21% of 100 J, more than its bound of 0.10%",
+        "off by 0.210% where nothing but arithmetic can be wrong",
         "worse than the best of the others",
+    ]
+    assert complaints(case, refusal, [found]) == []
+    assert complaints(case, replace(refusal, conforms=False), [found]) == [
+        "refused although the hardware shows the energy: no driver"
     ]
 
 
