@@ -212,7 +212,7 @@ def sources_of(tree: ProcessTree, log: Console) -> list[Source]:
 def sources_here(log: Console) -> list[Source]:
     """Sources that a run has on this machine at each tick; prints which are missing."""
     sources = sources_of(ProcessTree(), log)
-    gpus = GpuReader(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    gpus = GpuReader()
     try:
         gpus.open()
     except MeterUnavailable as error:

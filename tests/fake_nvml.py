@@ -12,7 +12,18 @@ import pynvml
 import pytest
 
 SUCCESS = int(pynvml.NVML_SUCCESS)
+_PLACE = 1000
 NOT_SUPPORTED = int(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+
+@dataclass
+class FakeInstance:
+    """An instance of MIG."""
+
+    uuid: str
+    name: str
+    gpu_instance: int
+    compute_instance: int = 0
 
 
 @dataclass
@@ -48,13 +59,18 @@ class FakeGpu:
     # Totals of GPM since the driver was loaded: seconds under 0, and by metric the seconds in which
     # a part was active. None before Hopper.
     gpm: Callable[[], Mapping[int, float]] | None = None
+    instances: Sequence[FakeInstance | None] = ()
     codes: dict[str, int] = field(default_factory=dict)
     lost: bool = False
 
 
 @dataclass
 class FakeNvml:
-    """What pynvml takes for the shared library; handles are index + 1, as null is no handle."""
+    """What pynvml takes for the shared library.
+
+    Handles are index + 1, as null is no handle. For an instance of MIG it is added to the place of
+    the instance on its card + 1, times _PLACE.
+    """
 
     gpus: list[FakeGpu]
     init_code: int = SUCCESS
@@ -85,11 +101,36 @@ class FakeNvml:
         return SUCCESS
 
     def nvmlDeviceGetUUID(self, handle: Any, buffer: Any, length: Any) -> int:  # noqa: N802
-        buffer.value = self._gpu(handle).uuid.encode()
+        buffer.value = (self._instance(handle) or self._gpu(handle)).uuid.encode()
         return SUCCESS
 
     def nvmlDeviceGetName(self, handle: Any, buffer: Any, length: Any) -> int:  # noqa: N802
-        buffer.value = self._gpu(handle).name.encode()
+        buffer.value = (self._instance(handle) or self._gpu(handle)).name.encode()
+        return SUCCESS
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, handle: Any, count: Any) -> int:  # noqa: N802
+        count._obj.value = len(self._gpu(handle).instances)
+        return SUCCESS
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(  # noqa: N802
+        self, handle: Any, place: Any, instance: Any
+    ) -> int:
+        if self._gpu(handle).instances[place.value] is None:
+            return int(pynvml.NVML_ERROR_NOT_FOUND)
+        address = ctypes.cast(ctypes.byref(instance._obj), ctypes.POINTER(ctypes.c_void_p))
+        address[0] = self._number(handle) + (place.value + 1) * _PLACE
+        return SUCCESS
+
+    def nvmlDeviceGetGpuInstanceId(self, handle: Any, number: Any) -> int:  # noqa: N802
+        instance = self._instance(handle)
+        assert instance is not None
+        number._obj.value = instance.gpu_instance
+        return SUCCESS
+
+    def nvmlDeviceGetComputeInstanceId(self, handle: Any, number: Any) -> int:  # noqa: N802
+        instance = self._instance(handle)
+        assert instance is not None
+        number._obj.value = instance.compute_instance
         return SUCCESS
 
     def nvmlDeviceGetArchitecture(self, handle: Any, architecture: Any) -> int:  # noqa: N802
@@ -303,7 +344,11 @@ class FakeNvml:
         return f"code {code}".encode()
 
     def _gpu(self, handle: Any) -> FakeGpu:
-        return self.gpus[self._number(handle) - 1]
+        return self.gpus[self._number(handle) % _PLACE - 1]
+
+    def _instance(self, handle: Any) -> FakeInstance | None:
+        place = self._number(handle) // _PLACE
+        return self._gpu(handle).instances[place - 1] if place else None
 
     def _graphics_clock(self, handle: Any, clock: Any, value: Any, name: str) -> int:
         assert clock.value == pynvml.NVML_CLOCK_GRAPHICS

@@ -20,7 +20,7 @@ import logging
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -33,6 +33,7 @@ from codecarbon.core.cpu import TDP
 from codecarbon.core.emissions import Emissions
 from codecarbon.core.units import Energy
 from codecarbon.external.geography import GeoMetadata
+from codecarbon.external.hardware import GPU
 from codecarbon.input import DataSource
 from typing_extensions import override
 
@@ -172,10 +173,13 @@ class CodeCarbonTracker:
         self._tracker: Any = None
         self._log: _LogToRun | None = None
 
-    def prepare(self) -> None:
+    def prepare(self, gpus: Sequence[int] | None = None) -> None:
         """Make the tracker and let it look for hardware, before the clock.
 
         That takes one to two seconds, or some milliseconds after look_up_processor().
+
+        Args:
+            gpus: NVML's numbers of the GPUs to track; None for those that CodeCarbon finds.
         """
         # Before the constructor, which gives its logger a handler that writes to the terminal.
         self._log = _redirect_log()
@@ -192,6 +196,11 @@ class CodeCarbonTracker:
         except Exception as error:  # its detection runs other programs, so anything can fail
             self._refuse(f"cannot look for hardware: {error!r}")
             return
+        # Its setting gpu_ids (3.3.2) mistakes UUIDs, takes CUDA's numbers for NVML's, and its cache
+        # makes all of none.
+        for part in tracker._hardware:
+            if gpus is not None and isinstance(part, GPU):
+                part.gpu_ids, part._gpu_ids_resolved = list(gpus), True
         self._tracker = tracker
 
     def start(self) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pynvml
 
@@ -23,6 +23,7 @@ from bench.measure.meters.base import MeterUnavailable
 
 # (device, metric, value), as the sampler takes it.
 Sample = tuple[str, str, float]
+ChosenBy = Literal["uuid", "visible", "cuda"]
 NvmlError: type[Exception] = pynvml.NVMLError
 NotPermitted: type[Exception] = pynvml.NVMLError_NoPermission
 NotSupported: type[Exception] = pynvml.NVMLError_NotSupported
@@ -67,17 +68,35 @@ class GpuDevice:
         uuid: Its UUID; None if unknown.
         name: Its name.
         settings: How it is set up.
+        chosen_by: How it was found: the run named its "uuid", it is "visible" to CUDA programs by
+            the rules of CUDA_VISIBLE_DEVICES, or "cuda" was asked for the order of its devices.
     """
 
     index: int | None
     uuid: str | None
     name: str
     settings: GpuSettings = field(default_factory=GpuSettings)
+    chosen_by: ChosenBy = "uuid"
 
     def facts(self) -> dict[str, Any]:
         """What `host.gpus` of a record has of it."""
         facts = asdict(self)
         return {**{k: v for k, v in facts.items() if k != "settings"}, **facts["settings"]}
+
+
+@dataclass(frozen=True, slots=True)
+class MigInstance:
+    """A part of a card that MIG has divided: its name, and its numbers of GPU and compute instance.
+
+    Attributes:
+        uuid: Its UUID, with the prefix "MIG-".
+        name: Its name.
+        numbers: Of the GPU instance, and of the compute instance in it.
+    """
+
+    uuid: str
+    name: str
+    numbers: tuple[int, int]
 
 
 class Gpu:
@@ -170,6 +189,16 @@ class Gpu:
             return bool(current == pynvml.NVML_DEVICE_MIG_ENABLE)
         return False
 
+    def instances(self) -> list[MigInstance]:
+        """The instances into which MIG has divided it; none if they cannot be listed."""
+        found: list[MigInstance] = []
+        with suppress(NvmlError):
+            for place in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(self._handle)):
+                with suppress(pynvml.NVMLError_NotFound):  # a place without an instance
+                    handle = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(self._handle, place)
+                    found.append(_instance(handle))
+        return found
+
     def busy_frac(self) -> float:
         """Share of the last sample period in which any kernel ran."""
         percent = pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu
@@ -250,11 +279,15 @@ def close_library() -> None:
         pynvml.nvmlShutdown()
 
 
-def mig_name(uuid: str) -> str | None:
-    """The name of an instance of MIG; None if NVML knows none with this UUID."""
-    with suppress(pynvml.NVMLError):
-        return str(pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByUUID(uuid)))
-    return None
+def _instance(handle: Any) -> MigInstance:
+    return MigInstance(
+        uuid=str(pynvml.nvmlDeviceGetUUID(handle)),
+        name=str(pynvml.nvmlDeviceGetName(handle)),
+        numbers=(
+            int(pynvml.nvmlDeviceGetGpuInstanceId(handle)),
+            int(pynvml.nvmlDeviceGetComputeInstanceId(handle)),
+        ),
+    )
 
 
 def parts_in_module(name: str) -> tuple[str, ...]:

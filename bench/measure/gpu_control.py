@@ -93,7 +93,7 @@ def restore_left(_: object, send: Callable[[str], None], launched_s: float) -> N
     """
     for path, note in left_notes():
         try:
-            opened = open_gpus(None, [note.uuid])
+            opened = open_gpus([note.uuid])
         except MeterUnavailable:  # the folder of notes is shared with a machine that has the card
             continue
         try:
@@ -111,7 +111,7 @@ def restore_left(_: object, send: Callable[[str], None], launched_s: float) -> N
 def _opened(settings: GpuControls, uuids: Sequence[str] | None) -> Iterator[Sequence[Gpu]]:
     key = _first_key(settings)
     try:
-        opened = open_gpus(None, uuids)
+        opened = open_gpus(uuids)
     except MeterUnavailable as error:
         raise ValueError(f"{key}: {error}; leave it out") from error
     try:

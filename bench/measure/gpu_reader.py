@@ -108,7 +108,6 @@ class GpuReader:
 
     def __init__(
         self,
-        visible: str | None = None,
         *,
         own_pids: Callable[[], Collection[int]] = lambda: {os.getpid()},
         gpus: Sequence[str] | None = None,
@@ -116,9 +115,9 @@ class GpuReader:
         """Nothing is read yet.
 
         Args:
-            visible: The value of CUDA_VISIBLE_DEVICES; None if it is not set.
             own_pids: Returns the processes of the run.
-            gpus: UUIDs of the GPUs that the run uses; None for the visible ones.
+            gpus: UUIDs of the GPUs that the run uses; None for those that CUDA
+                programs see here.
         """
         self.devices: Sequence[GpuDevice] = []
         self.driver: dict[str, str | None] = {}
@@ -131,7 +130,6 @@ class GpuReader:
         self.problems: list[str] = []
         self.without_activity: list[str] = []
         self.failures: list[str] = []
-        self._visible = visible
         self._gpus = gpus
         self.processes = _ForeignProcesses(own_pids, self.failures)
         self._queries: dict[str, _Queries] = {}
@@ -148,7 +146,7 @@ class GpuReader:
         Raises:
             MeterUnavailable: There is no driver, no GPU, or none of the run's that can be read.
         """
-        opened = open_gpus(self._visible, self._gpus)
+        opened = open_gpus(self._gpus)
         self.devices = opened.devices
         self.driver = driver_versions()
         names = None if self._gpus is None else frozenset(gpu.name for gpu in opened.gpus)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -51,9 +50,7 @@ class Observer:
             CpuSamples(CpuMeter(tree), tree),
             CgroupSamples(self._cgroup),
         ]
-        self._gpus = GpuReader(
-            os.environ.get("CUDA_VISIBLE_DEVICES"), own_pids=tree.pids, gpus=gpus
-        )
+        self._gpus = GpuReader(own_pids=tree.pids, gpus=gpus)
         self._has_gpus = False
         self._no_gpu: str | None = None  # why no GPU is read, if one was looked for
         self._stack = ExitStack()
@@ -151,6 +148,13 @@ class Observer:
     def driver(self) -> dict[str, str | None]:
         """Versions of the driver of the GPUs and of its CUDA; empty without a driver."""
         return self._gpus.driver
+
+    @property
+    def gpu_indices(self) -> Sequence[int] | None:
+        """NVML's numbers of the cards of the run; None if they are not known."""
+        if self._no_gpu is not None and not self._gpus.devices:
+            return None
+        return [one.index for one in self._gpus.devices if one.index is not None]
 
     @property
     def unavailable(self) -> list[UnavailableMeter]:

@@ -1,4 +1,4 @@
-"""Finds the NVIDIA GPUs of a run, by their UUIDs or by CUDA_VISIBLE_DEVICES.
+"""Finds the NVIDIA GPUs of a run: by their UUIDs, or else those that CUDA programs see here.
 
 Cards that the run does not use are not opened. A card that cannot be read is named with the reason,
 and the others are read all the same.
@@ -6,11 +6,18 @@ and the others are read all the same.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from bench.measure.gpu import Gpu, GpuDevice, close_library, mig_name, open_library
+from bench.measure.gpu import ChosenBy, Gpu, GpuDevice, close_library, open_library
 from bench.measure.meters.base import MeterUnavailable
+from bench.measure.visible_gpus import (
+    CudaOrderUnknownError,
+    Instance,
+    find_instance,
+    visible_gpus,
+)
 
 _NO_COUNTER = (
     "an instance of MIG has no energy counter of its own: that of its card is shared with the "
@@ -34,14 +41,48 @@ class RunGpus:
     problems: Mapping[str, str]
 
 
-def open_gpus(visible: str | None, uuids: Sequence[str] | None = None) -> RunGpus:
+@dataclass(slots=True)
+class _Found:
+    """The GPUs of a run, while they are being found, by their names."""
+
+    chosen_by: ChosenBy
+    gpus: dict[str, Gpu] = field(default_factory=dict)
+    devices: dict[str, GpuDevice] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def add(self, gpu: Gpu) -> None:
+        self.devices[gpu.name] = replace(
+            gpu.device, settings=gpu.settings(), chosen_by=self.chosen_by
+        )
+        if gpu.is_divided():  # it counts the joules of all its instances together
+            self.problems[gpu.name] = f"it is divided: {_NO_COUNTER}"
+        else:
+            self.gpus[gpu.name] = gpu
+
+    def refuse(
+        self,
+        name: str,
+        reason: str,
+        *,
+        index: int | None = None,
+        uuid: str | None = None,
+        kind: str = _UNREADABLE,
+    ) -> None:
+        self.devices[name] = GpuDevice(index=index, uuid=uuid, name=kind, chosen_by=self.chosen_by)
+        self.problems[name] = reason
+
+    def refuse_instance(self, name: str, instance: Instance) -> None:
+        card = f" of {instance.card.name}" if instance.card else ""
+        kind = instance.found.name if instance.found else "MIG instance"
+        self.refuse(name, _NO_COUNTER.replace("MIG", f"MIG{card}", 1), uuid=name, kind=kind)
+
+
+def open_gpus(uuids: Sequence[str] | None = None) -> RunGpus:
     """Load the library and find the GPUs of a run; each call needs one close_library().
 
     Args:
-        visible: The value of CUDA_VISIBLE_DEVICES; None if it is not set. Its numbers are read as
-            NVML's, so with cards of several models set CUDA_DEVICE_ORDER=PCI_BUS_ID.
-        uuids: UUIDs of the GPUs that the run uses, with or without the prefix "GPU-"; None for the
-            visible ones. A card that cannot be opened is one of the visible ones only if
+        uuids: UUIDs of the GPUs that the run uses, with or without the prefix "GPU-"; None for
+            those that CUDA programs see here. A card that cannot be opened is one of these only if
             CUDA_VISIBLE_DEVICES names it.
 
     Raises:
@@ -51,36 +92,56 @@ def open_gpus(visible: str | None, uuids: Sequence[str] | None = None) -> RunGpu
         raise MeterUnavailable("the run uses no GPU")
     # A text in place of a card says why it cannot be opened.
     cards = open_library()
-    if uuids is None:
-        wanted = _visible(visible, cards)
-    else:
-        wanted = {uuid: _by_uuid(uuid, cards) for uuid in map(str, uuids)}
-    if not wanted:
+    found = _visible(cards) if uuids is None else _by_uuids(uuids, cards)
+    if not found.devices:
         close_library()
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         none = f"none of {len(cards)} GPUs is visible: CUDA_VISIBLE_DEVICES={visible}"
         raise MeterUnavailable("; ".join([none, *_lost(cards)]))
-    problems = {name: card for name, card in wanted.items() if isinstance(card, str)}
-    named = {card.name: card for card in wanted.values() if isinstance(card, Gpu)}
-    # A card that is divided by MIG counts the joules of all its instances together.
-    divided = {name: f"it is divided: {_NO_COUNTER}" for name, g in named.items() if g.is_divided()}
-    return RunGpus(
-        gpus=[gpu for name, gpu in named.items() if name not in divided],
-        devices=[
-            *(replace(gpu.device, settings=gpu.settings()) for gpu in named.values()),
-            *(_unreadable(name) for name in problems),
-        ],
-        problems=problems | divided,
-    )
+    return RunGpus(list(found.gpus.values()), list(found.devices.values()), found.problems)
 
 
-def _by_uuid(uuid: str, cards: Sequence[Gpu | str]) -> Gpu | str:
-    """Find the card with this UUID, or say why there is none."""
+def _visible(cards: Sequence[Gpu | str]) -> _Found:
+    """What CUDA programs see here."""
+    found = _Found("visible")
+    try:
+        visible = visible_gpus(os.environ, cards)
+    except CudaOrderUnknownError as error:
+        name = f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']}"
+        reason = f"CUDA has an order of its own for these numbers, and cannot be asked: {error}"
+        found.refuse(name, reason)
+        return found
+    for one in visible:
+        if isinstance(one, Instance):
+            found.refuse_instance(one.entry, one)
+        elif isinstance(one, str):  # by CUDA itself, which answers for all devices or none
+            found.chosen_by = "cuda"
+            _add_uuid(found, one, cards)
+        elif isinstance(card := cards[one], Gpu):
+            found.add(card)
+        else:
+            found.refuse(f"gpu{one}", card, index=one)
+    return found
+
+
+def _by_uuids(uuids: Sequence[str], cards: Sequence[Gpu | str]) -> _Found:
+    found = _Found("uuid")
+    for uuid in map(str, uuids):
+        _add_uuid(found, uuid, cards)
+    return found
+
+
+def _add_uuid(found: _Found, uuid: str, cards: Sequence[Gpu | str]) -> None:
+    """Add the card or the instance with this UUID, or say why there is none."""
     for card in cards:
         if isinstance(card, Gpu) and _without_prefix(card.uuid) == _without_prefix(uuid):
-            return card
-    if uuid.startswith("MIG") or mig_name(f"MIG-{uuid}") is not None:
-        return _NO_COUNTER
-    return "; ".join(["no GPU has this UUID", *_lost(cards)])
+            found.add(card)
+            return
+    instance = find_instance(uuid if uuid.startswith("MIG-") else f"MIG-{uuid}", cards)
+    if uuid.startswith("MIG-") or instance.found is not None:
+        found.refuse_instance(uuid, instance)
+    else:
+        found.refuse(uuid, "; ".join(["no GPU has this UUID", *_lost(cards)]), uuid=uuid)
 
 
 def _lost(cards: Sequence[Gpu | str]) -> list[str]:
@@ -91,49 +152,3 @@ def _lost(cards: Sequence[Gpu | str]) -> list[str]:
 def _without_prefix(uuid: str) -> str:
     """A UUID as torch has it, without NVML's prefix."""
     return uuid.removeprefix("GPU-").lower()
-
-
-def _visible(visible: str | None, cards: Sequence[Gpu | str]) -> dict[str, Gpu | str]:
-    """The cards that CUDA_VISIBLE_DEVICES allows, or why one cannot be read, by name."""
-    if visible is None:
-        return {card.name: card for card in cards if isinstance(card, Gpu)}
-    parts: dict[str, Gpu | str] = {
-        entry: _NO_COUNTER for entry in _entries(visible) if entry.startswith("MIG")
-    }
-    uuids = [card.uuid if isinstance(card, Gpu) else "" for card in cards]
-    return parts | {f"gpu{index}": cards[index] for index in visible_indices(visible, uuids)}
-
-
-def visible_indices(visible: str | None, uuids: list[str]) -> list[int]:
-    """Indices that CUDA_VISIBLE_DEVICES allows, by number or by the beginning of a UUID.
-
-    As in CUDA, entries after the first one that names no device are ignored.
-
-    Source: CUDA C++ programming guide, "CUDA environment variables".
-    """
-    if visible is None:
-        return list(range(len(uuids)))
-    chosen: list[int] = []
-    for entry in _entries(visible):
-        if entry.isdecimal() and entry.isascii():
-            matches = [int(entry)] if int(entry) < len(uuids) else []
-        else:
-            matches = [i for i, uuid in enumerate(uuids) if entry and uuid.startswith(entry)]
-        # As CUDA does: an ambiguous, unknown or repeated entry ends the list.
-        if len(matches) != 1 or matches[0] in chosen:
-            break
-        chosen += matches
-    return chosen
-
-
-def _entries(visible: str) -> list[str]:
-    return [part.strip() for part in visible.split(",")]
-
-
-def _unreadable(name: str) -> GpuDevice:
-    """Describe a GPU that cannot be opened, as far as its name tells."""
-    if name.startswith("gpu"):
-        return GpuDevice(index=int(name.removeprefix("gpu")), uuid=None, name=_UNREADABLE)
-    if name.startswith("MIG"):
-        return GpuDevice(index=None, uuid=name, name=mig_name(name) or "MIG instance")
-    return GpuDevice(index=None, uuid=name, name=mig_name(f"MIG-{name}") or _UNREADABLE)

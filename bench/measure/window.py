@@ -144,7 +144,7 @@ class Window(PhaseWindow):
             self.meters.open(self._observer.open_gpus())
             self.phases.open()
             if self._codecarbon is not None:
-                self._codecarbon.prepare()
+                self._codecarbon.prepare(self._observer.gpu_indices)
             tick_s = self.meters.tick_s
             self._observer.open([] if tick_s is None else [(tick_s, self.meters.tick)])
             self._resources = resources.pop_all()

@@ -11,10 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, cast
 
+import pynvml
 import pytest
 from codecarbon import emissions_tracker
-from codecarbon.core import hardware_cache, resource_tracker, util
+from codecarbon.core import gpu, gpu_nvidia, hardware_cache, resource_tracker, util
 from codecarbon.core.emissions import Emissions
+from codecarbon.external.hardware import GPU
 
 from bench.measure import carbon
 from bench.measure.carbon import (
@@ -23,6 +25,7 @@ from bench.measure.carbon import (
     look_up_processor,
     processor_tdp_w,
 )
+from tests.fake_nvml import FakeGpu, FakeNvml, install
 from tests.fakes import FakeClock
 
 
@@ -229,6 +232,38 @@ def test_what_it_swallows_at_the_end_is_a_reason_and_never_zero(
 def test_zero_joules_are_a_failure(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     only_ram(monkeypatch, watts=0.0)
     assert reason_for_no_result(clock) == "counted 0.0 kWh"
+
+
+@pytest.mark.parametrize("gpus", [[2], [], [0, 2], None])
+def test_it_counts_the_gpus_of_the_run(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, gpus: list[int] | None
+) -> None:
+    """Whatever CUDA_VISIBLE_DEVICES says; left alone, it takes CUDA's numbers for NVML's."""
+    watts = (100.0, 200.0, 300.0)
+
+    def card(uuid: str, power_w: float) -> FakeGpu:
+        return FakeGpu(uuid, energy_j=lambda: power_w * clock(), power_w=lambda: power_w)
+
+    cards = [card(f"GPU-{number}", power_w) for number, power_w in enumerate(watts)]
+    install(monkeypatch, FakeNvml(cards))
+    monkeypatch.setattr(gpu_nvidia, "pynvml", pynvml)
+    monkeypatch.setattr(gpu, "PYNVML_AVAILABLE", True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+
+    def setup(tracker: Any, full_setup: Any) -> None:
+        tracker.tracker._force_ram_power = 20.0
+        tracker.set_RAM_tracking()
+        tracker.tracker._hardware.append(GPU.from_utils(tracker.tracker._gpu_ids))
+
+    monkeypatch.setattr(resource_tracker, "get_or_run_setup", setup)
+    tracker = CodeCarbonTracker(country_iso_code="USA")
+    tracker.prepare(gpus)
+    tracker.start()
+    clock.advance(100.0)
+    result = tracker.stop()
+    assert result is not None
+    counted_w = sum(watts[number] for number in ([1] if gpus is None else gpus))
+    assert result.energy_j == pytest.approx((20.0 + counted_w) * 100.0)
 
 
 def test_without_preparation_there_is_no_result() -> None:

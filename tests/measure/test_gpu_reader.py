@@ -8,10 +8,16 @@ import pytest
 from bench.measure.gpu import GpuDevice, Sample
 from bench.measure.gpu_reader import GpuReader
 from bench.measure.meters.base import MeterUnavailable
-from bench.measure.run_gpus import visible_indices
 from bench.measure.sampler import Sampler, Source
 from tests.fake_nvml import FakeGpu, FakeNvml, OldFakeNvml, install
 from tests.fakes import FakeClock
+
+
+@pytest.fixture(autouse=True)
+def _all_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
 
 UUIDS = ["GPU-aa11", "GPU-aa22", "GPU-bb33"]
 
@@ -21,7 +27,9 @@ def test_busy_share_and_memory_of_each_gpu(monkeypatch: pytest.MonkeyPatch) -> N
     install(monkeypatch, fake)
     reader = GpuReader()
     reader.open()
-    assert reader.devices[0] == GpuDevice(index=0, uuid="GPU-a", name="Fake RTX")
+    assert reader.devices[0] == GpuDevice(
+        index=0, uuid="GPU-a", name="Fake RTX", chosen_by="visible"
+    )
     assert samples(reader) == [
         ("gpu0", "gpu_busy_frac", 0.75),
         ("gpu1", "gpu_busy_frac", 0.5),
@@ -228,7 +236,9 @@ def test_a_card_that_cannot_be_opened_is_ignored_if_the_run_does_not_use_it(
 ) -> None:
     lost = FakeGpu("GPU-b", codes={"handle": int(pynvml.NVML_ERROR_GPU_IS_LOST)})
     install(monkeypatch, FakeNvml([full("GPU-a"), lost]))
-    reader = GpuReader(visible, gpus=gpus)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    reader = GpuReader(gpus=gpus)
     reader.open()
     assert [device.uuid for device in reader.devices] == devices
     assert {device for device, _, _ in samples(reader)} == {"gpu0"}
@@ -240,10 +250,13 @@ def test_a_card_of_the_run_that_cannot_be_opened_is_listed_and_must_be_measured(
 ) -> None:
     lost = FakeGpu("GPU-b", codes={"handle": int(pynvml.NVML_ERROR_GPU_IS_LOST)})
     install(monkeypatch, FakeNvml([full("GPU-a"), lost]))
-    reader = GpuReader("0,1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    reader = GpuReader()
     reader.open()
     assert reader.problems == ["gpu1: GPU is lost"]
-    assert reader.devices[1] == GpuDevice(index=1, uuid=None, name="unreadable GPU")
+    assert reader.devices[1] == GpuDevice(
+        index=1, uuid=None, name="unreadable GPU", chosen_by="visible"
+    )
     assert reader.scope.num_gpus == 2
 
 
@@ -268,7 +281,8 @@ def test_the_gpus_of_a_run_are_found_by_uuid_whatever_is_visible(
     monkeypatch: pytest.MonkeyPatch, gpus: list[str], indices: list[int], names: set[str]
 ) -> None:
     install(monkeypatch, FakeNvml([FakeGpu(uuid) for uuid in UUIDS]))
-    reader = GpuReader("1", gpus=gpus)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    reader = GpuReader(gpus=gpus)
     reader.open()
     assert [device.index for device in reader.devices] == indices
     assert {device for device, _, _ in samples(reader)} == names
@@ -294,7 +308,9 @@ def test_an_instance_of_mig_is_named_as_the_reason_and_listed(
 ) -> None:
     fake = FakeNvml([FakeGpu("GPU-a", mig_enabled=True)])
     install(monkeypatch, fake)
-    reader = GpuReader(visible, gpus=gpus)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    reader = GpuReader(gpus=gpus)
     with pytest.raises(MeterUnavailable, match="an instance of MIG has no energy counter of its"):
         reader.open()
     assert [(device.name, device.index) for device in reader.devices] == [(name, index)]
@@ -336,7 +352,8 @@ def test_what_may_not_be_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_only_visible_gpus_are_read_and_keep_their_index(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, FakeNvml([FakeGpu(uuid) for uuid in UUIDS]))
-    reader = GpuReader(visible="GPU-bb")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-bb")
+    reader = GpuReader()
     reader.open()
     assert {device for device, _, _ in samples(reader)} == {"gpu2"}
 
@@ -394,30 +411,9 @@ def test_a_gpu_that_is_lost_at_the_start_is_a_reason(monkeypatch: pytest.MonkeyP
 
 
 def test_hidden_gpus_are_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     fake = FakeNvml([FakeGpu("GPU-a")])
     install(monkeypatch, fake)
     with pytest.raises(MeterUnavailable, match="none of 1 GPUs is visible: CUDA_VISIBLE_DEVICES="):
-        GpuReader(visible="").open()
+        GpuReader().open()
     assert fake.num_open == 0
-
-
-@pytest.mark.parametrize(
-    ("visible", "indices"),
-    [
-        (None, [0, 1, 2]),
-        ("", []),
-        ("-1", []),
-        ("2,0", [2, 0]),
-        ("0,-1,1", [0]),  # what follows an entry that names no device does not count
-        ("0,7", [0]),
-        ("1,1", [1]),
-        ("GPU-bb33", [2]),
-        ("GPU-bb", [2]),
-        ("GPU-aa", []),  # two cards begin so
-        (" 1 , 2 ", [1, 2]),
-    ],
-)
-def test_visible_devices_are_read_as_cuda_reads_them(
-    visible: str | None, indices: list[int]
-) -> None:
-    assert visible_indices(visible, UUIDS) == indices

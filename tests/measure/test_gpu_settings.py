@@ -67,9 +67,10 @@ def test_the_settings_of_each_gpu_of_a_run_and_its_driver_are_facts_of_the_recor
         pass
     host = node_facts(1, {}, window, telemetry=None, phase_energy=None).host
     whole, silent = host["gpus"]
-    assert whole == {"index": 0, "uuid": "GPU-a", "name": "Fake RTX", **SETTINGS}
+    known = {"name": "Fake RTX", "chosen_by": "uuid"}
+    assert whole == {"index": 0, "uuid": "GPU-a", **known, **SETTINGS}
     # What a card does not tell is not known.
-    assert silent == {"index": 1, "uuid": "GPU-b", "name": "Fake RTX", **dict.fromkeys(SETTINGS)}
+    assert silent == {"index": 1, "uuid": "GPU-b", **known, **dict.fromkeys(SETTINGS)}
     versions = {"driver": "570.86.15", "driver_cuda": "12.8", "torch_cuda": "13.2"}
     assert host["cuda"] == {**versions, "cudnn": "9.26.0"}
     for number, text in ((8902, "8.9.2"), (None, None)):  # before version 9, and without cuDNN

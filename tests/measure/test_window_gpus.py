@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unittest import mock
 
 import pynvml
 import pytest
 
 from bench.core.labels import ENERGY_FLAGS, EnergyLabel
 from bench.core.records.health import Health
+from bench.measure import visible_gpus
+from bench.measure.carbon import CodeCarbonTracker
 from bench.measure.meters.base import Meter, MeterUnavailable
 from bench.measure.meters.nvml import NvmlMeter
 from bench.measure.window import Window
@@ -27,6 +30,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture(autouse=True)
 def _all_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
@@ -93,6 +97,21 @@ def test_without_a_choice_a_run_is_charged_for_what_is_visible(
     window = measured(clock, nvml_and_cpu(clock))
     assert rows(window) == {"gpu2": 900.0, "gpu0": 700.0, "cpu": 100.0}
     assert energy_flags(window) == []
+
+
+def test_a_window_is_charged_for_the_card_to_which_cuda_gives_the_number(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    """The fastest card is the last on the bus, so it is CUDA's 0. Before, NVML's 0 was charged."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.delenv("CUDA_DEVICE_ORDER")
+    monkeypatch.setattr(visible_gpus, "ask_cuda", lambda visible, order: ["c"])
+    install(monkeypatch, FakeNvml(cards(clock, 70.0, 90.0, 300.0)))
+    tracker = mock.Mock(spec=CodeCarbonTracker, result=None, unavailable=None)
+    window = measured(clock, nvml_and_cpu(clock), codecarbon=tracker)
+    assert rows(window) == {"gpu2": 3000.0, "cpu": 100.0}
+    assert [(one["index"], one["chosen_by"]) for one in window.devices] == [(2, "cuda")]
+    tracker.prepare.assert_called_once_with([2])  # CodeCarbon would read NVML's number
 
 
 def test_a_run_without_a_gpu_is_charged_for_none(

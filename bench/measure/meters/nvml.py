@@ -10,7 +10,6 @@ Measurements for GPUs", SC24.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -62,7 +61,7 @@ class NvmlMeter:
         Raises:
             MeterUnavailable: No driver, no card, or none with a usable reading.
         """
-        opened = open_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), self._uuids)
+        opened = open_gpus(self._uuids)
         refused = dict(opened.problems)
         cards = [_Card(gpu, self._clock) for gpu in opened.gpus]
         watch([card.counter for card in cards], self._clock, self._sleep)

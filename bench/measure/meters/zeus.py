@@ -7,7 +7,6 @@ their power when it opens them. Source: https://ml.energy/zeus; an optional extr
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -138,7 +137,7 @@ class ZeusMeter:
         if self._uuids is not None and not self._uuids:
             return {}
         if zeus_gpu.nvml_is_available():
-            opened = open_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), self._uuids)
+            opened = open_gpus(self._uuids)
             self._has_library = True
             self.refused |= opened.problems
             return {gpu.name: NVIDIAGPU(gpu.index) for gpu in opened.gpus}

@@ -41,6 +41,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture(autouse=True)
 def _all_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
@@ -314,7 +315,7 @@ def test_no_driver_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("visible", "names"),
-    [("1", ["gpu1"]), ("GPU-c,0", ["gpu2", "gpu0"]), ("GPU-b", ["gpu1"])],
+    [("1", ["gpu1"]), ("GPU-c,GPU-a", ["gpu2", "gpu0"]), ("GPU-b", ["gpu1"])],
 )
 def test_the_devices_are_those_that_are_visible(
     monkeypatch: pytest.MonkeyPatch, clock: FakeClock, visible: str, names: list[str]

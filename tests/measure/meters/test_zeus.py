@@ -24,6 +24,7 @@ apple = pytest.importorskip("zeus.device.soc.apple")
 @pytest.fixture(autouse=True)
 def _no_devices_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Zeus keeps what it found for the life of the process."""
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for available in ("nvml_is_available", "amdsmi_is_available"):
         getattr(zeus_gpu, available).cache_clear()
