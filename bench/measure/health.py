@@ -38,12 +38,6 @@ CPU_QUOTA_FRAC = 0.01
 # more. One by software costs less; both raise the same flag.
 GPU_SLOWDOWN_FRAC = 0.05
 
-# Metrics of telemetry whose mean over ticks and cards is a field of Utilization.
-_GPU_MEANS = (
-    *("gpu_busy_frac", "gpu_sm_active_frac", "gpu_sm_occupancy_frac"),
-    *("gpu_tensor_active_frac", "gpu_dram_active_frac", "gpu_sm_clock_mhz"),
-)
-
 
 def health(
     start: CpuReading,
@@ -120,7 +114,12 @@ def utilization(
         cpu_process_frac=use.process_frac if use else None,
         cpu_machine_frac=use.machine_frac if use else None,
         memory_peak_bytes=int(max(rss_bytes)) or None,
-        **{name: _mean(inside, name) for name in _GPU_MEANS},
+        gpu_busy_frac=_mean(inside, "gpu_busy_frac"),
+        gpu_sm_active_frac=_mean(inside, "gpu_sm_active_frac"),
+        gpu_sm_occupancy_frac=_mean(inside, "gpu_sm_occupancy_frac"),
+        gpu_tensor_active_frac=_mean(inside, "gpu_tensor_active_frac"),
+        gpu_dram_active_frac=_mean(inside, "gpu_dram_active_frac"),
+        gpu_sm_clock_mhz=_mean(inside, "gpu_sm_clock_mhz"),
         gpu_memory_peak_bytes=int(max(gpu_bytes)) if gpu_bytes else None,
         cgroup_cpu_frac=group.cpu_frac if group else None,
         gpu_power_cap_frac=ticks_frac(inside, "gpu_power_cap"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.core.records.energy import UnavailableMeter
 from bench.core.records.health import Health, Utilization
+from bench.measure.allocator import read_peaks, reset_peaks
 from bench.measure.cpu_samples import CgroupSamples, CpuSamples
 from bench.measure.gpu_reader import GpuReader
 from bench.measure.health import health, utilization
@@ -56,6 +57,7 @@ class Observer:
         self._stack = ExitStack()
         self._sampler = Sampler([])
         self._edges: list[tuple[CpuReading, CgroupReading | None]] = []
+        self._peaks: dict[str, int | None] = {}
 
     def open_gpus(self) -> GpuScope:
         """Find the GPUs of the run; call it before meters are opened."""
@@ -91,6 +93,10 @@ class Observer:
 
     def read_edge(self) -> None:
         """Read CPU times at the start of the clock, or at its end."""
+        if not self._edges and not self._uses_no_gpu:
+            reset_peaks()
+        elif not self._uses_no_gpu:
+            self._peaks = read_peaks()
         # With a fresh look for children: those of the set-up may have ended.
         self._edges.append((self._cpu.read(refresh=True), self._cgroup.read()))
 
@@ -128,7 +134,7 @@ class Observer:
             start, end, rows, total_s=total_s, own_peak_rss_bytes=own_bytes, cgroup=cgroup
         )
         judged = health(start, end, report, cgroup=cgroup, rows=rows, total_s=total_s, flags=flags)
-        return use, judged
+        return replace(use, **self._peaks), judged
 
     def close(self) -> None:
         """Release the GPUs."""

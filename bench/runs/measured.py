@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from bench.core.mfu import with_mfu
 from bench.core.outcome import outcome_record, without_doubtful_joules
 from bench.core.records.curve import CurveRow
 from bench.core.records.energy import PhaseEnergy
@@ -48,7 +49,8 @@ def measured_record(
     record = outcome_record(identity, config, rows, host=facts, **ending)
     measured = window.record_fields() if window else {}
     record = replace(record, **{**measured, **(fields or {})})
-    return without_doubtful_joules(replace(record, health=_judged_by_node(record.health, host)))
+    record = with_mfu(replace(record, health=_judged_by_node(record.health, host)), rows)
+    return without_doubtful_joules(record)
 
 
 def node_facts(

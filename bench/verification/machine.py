@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from bench.core.labels import ENERGY_FLAGS
+from bench.core.mfu import with_mfu
 from bench.measure.health import health, utilization
 from bench.measure.os.cgroup import CgroupReading
 from bench.measure.sampler import SamplerReport
@@ -17,6 +18,12 @@ _RECOMPUTED = (
     *("other_load", "steal", "cpu_quota"),
     *("gpu_thermal_slowdown", "gpu_power_brake", "foreign_gpu_process"),
 )
+# Fields of utilization that follow from other things, or that samples do not show exactly.
+_OF_MFU = ("mfu_frac", "mfu_peak_flops_per_s")
+_ELSEWHERE = (
+    *("memory_peak_bytes", "gpu_allocated_peak_bytes", "gpu_reserved_peak_bytes"),
+    *_OF_MFU,
+)
 
 
 def verify_machine(run: RawRun, found: Findings) -> None:
@@ -26,6 +33,7 @@ def verify_machine(run: RawRun, found: Findings) -> None:
     if judged is not None:
         comparable = not set(judged.flags) - set(ENERGY_FLAGS)
         found.compare("health.comparable", judged.comparable, comparable)
+    _verify_mfu(run, found)
     if record.nodes:
         found.cannot("utilization", "it is that of several nodes")
         return
@@ -47,13 +55,25 @@ def verify_machine(run: RawRun, found: Findings) -> None:
     use = utilization(start, end, rows, total_s=total_s, cgroup=cgroup)
     seen_bytes = use.memory_peak_bytes
     for name, value in asdict(use).items():
-        if name != "memory_peak_bytes":
+        if name not in _ELSEWHERE:
             found.compare(f"utilization.{name}", getattr(record.utilization, name), value)
     # A process knows its own peak, which may lie between two samples.
     stored = record.utilization.memory_peak_bytes
     is_possible = seen_bytes is None or (stored is not None and stored >= seen_bytes)
     expected = f"at least the {seen_bytes} that were sampled"
     found.require("utilization.memory_peak_bytes", stored, is_possible, expected)
+
+
+def _verify_mfu(run: RawRun, found: Findings) -> None:
+    """Verify model FLOPs utilization, from the last evaluation; the peak is this version's."""
+    stored = run.record.utilization
+    again = with_mfu(run.record, run.curve).utilization
+    if stored is None or again is None:
+        return
+    for name in _OF_MFU:
+        found.compare(f"utilization.{name}", getattr(stored, name), getattr(again, name))
+    if stored.gpu_allocated_peak_bytes is not None:
+        found.cannot("utilization.gpu_allocated_peak_bytes", "torch's allocator alone knows it")
 
 
 def _cgroup(readings: Readings) -> tuple[CgroupReading, CgroupReading] | None:

@@ -125,6 +125,7 @@ def more(value: float) -> float:
         ("health.comparable", lambda value: not value),
         ("health.flags", lambda flags: [*flags, "cpu_quota"]),
         ("utilization.cpu_machine_frac", lambda _: 0.123),
+        ("utilization.mfu_frac", lambda _: 0.5),  # on a CPU
         ("config_hash", lambda _: "0" * 12),
         ("run_id", lambda value: f"{value[:-1]}x"),
         ("seed", lambda _: 7),

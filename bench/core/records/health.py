@@ -23,6 +23,15 @@ class Utilization:
         gpu_dram_active_frac: Mean share of the GPU's peak memory bandwidth that was used.
         gpu_sm_clock_mhz: Mean clock of the SMs. It also shows clocks that somebody has locked.
         gpu_memory_peak_bytes: Peak memory used on the GPU by all processes, by NVML.
+        gpu_allocated_peak_bytes: Peak of the memory that tensors used on the clock, by torch's
+            allocator in the process that records the run; with several devices, the largest. None
+            without CUDA, and if another process trains or serves.
+        gpu_reserved_peak_bytes: Peak of what the allocator had taken from the driver, on the clock.
+        mfu_frac: Model FLOPs utilization of a training: 3 x `model.flops_per_sample` x samples /
+            (time in the phase `train` x `mfu_peak_flops_per_s`), at the last evaluation. None on a
+            CPU, and if FLOPs or peak are unknown.
+        mfu_peak_flops_per_s: Dense peak of all GPUs of the run at its precision, by NVIDIA's data
+            sheets.
         cgroup_cpu_frac: The same as `cpu_process_frac` for the control group of the process (v1 or
             v2) and its children; for the root group, the whole machine. None if no mount shows the
             group.
@@ -40,6 +49,10 @@ class Utilization:
     gpu_dram_active_frac: float | None = None
     gpu_sm_clock_mhz: float | None = None
     gpu_memory_peak_bytes: int | None = None
+    gpu_allocated_peak_bytes: int | None = None
+    gpu_reserved_peak_bytes: int | None = None
+    mfu_frac: float | None = None
+    mfu_peak_flops_per_s: float | None = None
     cgroup_cpu_frac: float | None = None
     gpu_power_cap_frac: float | None = None
 
