@@ -56,6 +56,7 @@ def test_the_settings_of_each_gpu_of_a_run_and_its_driver_are_facts_of_the_recor
     torch = SimpleNamespace(
         get_num_threads=lambda: 1,
         get_num_interop_threads=lambda: 1,
+        cuda=SimpleNamespace(is_initialized=lambda: False),
         version=SimpleNamespace(cuda="13.2"),
         backends=SimpleNamespace(cudnn=cudnn),
     )
