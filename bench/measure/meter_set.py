@@ -54,7 +54,8 @@ class MeterSet:
         Args:
             meters: Meters by name. If two measure the same part of the machine, the one with the
                 stronger label counts, and of equal ones the first.
-            required: Whether a meter that cannot be opened is an error.
+            required: Whether a meter that cannot be opened is an error, and so is a GPU of the run
+                without joules.
             clock: Monotonic seconds.
         """
         self.unavailable: list[UnavailableMeter] = []
@@ -88,8 +89,8 @@ class MeterSet:
             scope: The GPUs of the run.
 
         Raises:
-            MeterUnavailable: A meter, or one of its components, cannot be opened, and they are
-                required.
+            MeterUnavailable: A meter, or one of its components, cannot be opened, or a GPU of the
+                run has no meter, and they are required.
             MeterConfigError: The configuration of a meter contradicts itself.
         """
         self._scope = scope
@@ -110,6 +111,16 @@ class MeterSet:
             self._guarded[name] = GuardedMeter(opened[name], components, self._clock, refuse)
         self.components = [c for components in kept.values() for c in components]
         self.whole = not scope.misses_some(self.components)
+        if self._required and not self.whole:
+            self.close()
+            raise MeterUnavailable(self._why_not_whole())
+
+    def _why_not_whole(self) -> str:
+        configured = ", ".join(self._configured) or "none"
+        reasons = [f"{one.meter}: {one.reason}" for one in self.unavailable]
+        if self._scope.uuids is None:
+            reasons.append("hide GPUs that are not used: CUDA_VISIBLE_DEVICES=")
+        return "; ".join([f"{configured}: a GPU of the run would have no joules", *reasons])
 
     def _open_one(self, name: str, meter: Meter, opened: dict[str, Meter]) -> None:
         try:

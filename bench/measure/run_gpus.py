@@ -101,6 +101,16 @@ def open_gpus(uuids: Sequence[str] | None = None) -> RunGpus:
     return RunGpus(list(found.gpus.values()), list(found.devices.values()), found.problems)
 
 
+def num_visible_gpus() -> int:
+    """The number of NVIDIA GPUs that CUDA programs see here; 0 without a driver."""
+    try:
+        opened = open_gpus()
+    except MeterUnavailable:
+        return 0
+    close_library()
+    return len(opened.devices)
+
+
 def _visible(cards: Sequence[Gpu | str]) -> _Found:
     """What CUDA programs see here."""
     found = _Found("visible")

@@ -22,6 +22,7 @@ from bench.core.printable import printable
 from bench.core.records.run import RunRecord
 from bench.core.scales import BYTES, ENERGY, TIME, Scale, quantity
 from bench.core.stats.intervals import Estimate, median
+from bench.measure.run_gpus import num_visible_gpus
 from bench.programs.job import COMMAND, measure_program
 from bench.runs.charges import require_rates
 from bench.runs.instruments import refuse_wrong_meters
@@ -53,7 +54,9 @@ def _run(program: Sequence[str], plain: Mapping[str, Any]) -> int:
     if not program:
         raise ValueError(f"no program; give it after --, as in {_EXAMPLE}")
     require_rates(config)
-    refuse_wrong_meters(config.meter)
+    # Which GPUs the program will use is not known, so its joules are those of all that it sees.
+    num_gpus = num_visible_gpus() if config.meter.required else 0
+    refuse_wrong_meters(config.meter, num_gpus=num_gpus)
     # The program has standard output for itself.
     console = Console(stderr=True)
     if (code := _why_not(program[0], console)) is not None:

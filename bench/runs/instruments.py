@@ -95,20 +95,27 @@ class MeterCheck:
             ValueError: As refuse_wrong_meters.
         """
         devices = [value_at(config, key) for key in ("trainer.accelerator", "backend.device")]
-        # With `auto`, only the run itself will know its GPUs.
+        # With `auto`, only the run itself will know its GPUs, and it refuses them before its clock.
         gpus: list[str] | None = [] if "cpu" in devices else None
-        wanted = (config["meter"], gpus)
+        num_gpus = 0
+        if not {"gpu", "cuda"}.isdisjoint(devices):
+            num_gpus = int(value_at(config, "trainer.devices") or 1)
+        wanted = (config["meter"], gpus, num_gpus)
         if wanted not in self._checked:
-            refuse_wrong_meters(MeterConfig.from_dict(config["meter"], "meter."), gpus=gpus)
+            meters = MeterConfig.from_dict(config["meter"], "meter.")
+            refuse_wrong_meters(meters, gpus=gpus, num_gpus=num_gpus)
             self._checked.append(wanted)
 
 
-def refuse_wrong_meters(config: MeterConfig, *, gpus: Sequence[str] | None = None) -> None:
+def refuse_wrong_meters(
+    config: MeterConfig, *, gpus: Sequence[str] | None = None, num_gpus: int = 0
+) -> None:
     """Check the meters before any run is launched; open required ones to see that they work.
 
     Args:
         config: The meters to try.
         gpus: UUIDs of the GPUs that the run uses, as in Window.
+        num_gpus: How many GPUs it uses at least.
 
     Raises:
         ValueError: A meter is configured wrongly, or a required one is not available; the message
@@ -118,7 +125,7 @@ def refuse_wrong_meters(config: MeterConfig, *, gpus: Sequence[str] | None = Non
     if not config.required:
         return
     try:
-        meters.open(GpuScope(uuids=gpus))
+        meters.open(GpuScope(uuids=gpus, num_gpus=num_gpus))
     except MeterUnavailable as error:
         raise ValueError(
             f"meter={error}; meter=auto uses the meters that work, and the record lists this reason"

@@ -342,6 +342,19 @@ def test_a_module_is_charged_once(monkeypatch: pytest.MonkeyPatch, clock: FakeCl
     assert rows(window) == {"cpu": 100.0}
 
 
+@pytest.mark.parametrize("gpus", [None, ["GPU-a"]])
+def test_required_meters_of_which_none_measures_the_gpu_end_the_window_before_its_clock(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, gpus: list[str] | None
+) -> None:
+    """Before, it measured, and had no total at its end."""
+    install(monkeypatch, FakeNvml(cards(clock, 300.0)))
+    window = Window(cpu_only(clock), clock=clock, gpus=gpus, required=True)
+    with pytest.raises(MeterUnavailable, match="cpu_model: a GPU of the run would have no joules"):
+        window.open()
+    assert not window.clock.started
+    assert energy_flags(measured(clock, cpu_only(clock), [], required=True)) == []
+
+
 def test_a_required_meter_must_measure_every_gpu_of_the_run(
     monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:

@@ -12,7 +12,7 @@ from bench.config.run import MeterConfig
 from bench.config.train import BudgetConfig, TrainConfig
 from bench.core.target import TargetConfig
 from bench.measure.meters.base import Reading
-from bench.runs.instruments import build_window, refuse_wrong_meters
+from bench.runs.instruments import MeterCheck, build_window, refuse_wrong_meters
 from tests.fake_nvml import FakeGpu, FakeNvml, install
 
 
@@ -24,7 +24,7 @@ def measured() -> TrainConfig:
     return TrainConfig(
         target=TargetConfig(value=0.9, eval_every_samples=100),
         budget=BudgetConfig(max_epochs=1),
-        meter=meters(),
+        meter=meters(required=False),
     )
 
 
@@ -79,6 +79,37 @@ def test_a_required_meter_gets_the_gpus_of_the_run(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ValueError, match="meter=nvml: the run uses no GPU; meter=auto uses"):
         refuse_wrong_meters(meters(nvml=NVML), gpus=[])
     assert fake.num_open == 0
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "num_devices", "refused"),
+    [("gpu", 1, True), ("gpu", 2, True), ("auto", 1, False), ("cpu", 1, False)],
+)
+@pytest.mark.parametrize("key", ["trainer.accelerator", "backend.device"])
+def test_a_run_on_a_gpu_without_joules_is_refused_before_its_launch_if_meters_are_required(
+    monkeypatch: pytest.MonkeyPatch, key: str, accelerator: str, num_devices: int, refused: bool
+) -> None:
+    """Before, it trained, and its record had no total. With auto, only the job knows."""
+    install(monkeypatch, FakeNvml([FakeGpu("GPU-a"), FakeGpu("GPU-b")]))
+    group, name = key.split(".")
+    device = "cuda" if (group, accelerator) == ("backend", "gpu") else accelerator
+    config = {"meter": {"sources": {"own": {"_target_": OWN}}, "required": True, "idle_s": 0.0}}
+    config[group] = {name: device, "devices": num_devices}
+    if not refused:
+        MeterCheck()(config)
+        return
+    with pytest.raises(ValueError, match=r"meter=own: a GPU of the run would have no joules; "):
+        MeterCheck()(config)
+    config["meter"]["required"] = False
+    MeterCheck()(config)
+
+
+def test_a_run_on_more_gpus_than_are_measured_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    rising_w = itertools.count(90)
+    install(monkeypatch, FakeNvml([FakeGpu("GPU-a", power_w=lambda: float(next(rising_w)))]))
+    refuse_wrong_meters(meters(nvml=NVML), num_gpus=1)
+    with pytest.raises(ValueError, match="meter=nvml: a GPU of the run would have no joules"):
+        refuse_wrong_meters(meters(nvml=NVML), num_gpus=2)
 
 
 def test_the_window_of_a_configuration_has_the_gpus_of_the_run(
