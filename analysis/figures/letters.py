@@ -1,8 +1,11 @@
-"""Letters beside the points of a front, and of the others if there are few."""
+"""Letters beside the points of a front, and of the others if there are few.
+
+If configurations differ in one key with short values, the values take the place of the letters.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,10 +29,35 @@ _POINTS_PER_INCH = 72
 _AWAY_PT = 8.0  # from the middle of a point to that of its letter
 _ONE_PLACE_PT = 3.0  # points so near to one another have their letters side by side
 _WIDE_PT = 5.5  # of a letter
-_APART_PT = 8.0  # from the middle of a letter to that of the next
+_APART_PT = 4.0  # from the middle of a character to that of the next; a space is between letters
+_MOST_CHARACTERS = 6  # of a value beside a point
 
 
-def draw_letters(axes: Axes, front: DataFrame, others: DataFrame, characters: int) -> list[Line2D]:
+def values_of_key(names: Collection[str]) -> tuple[str, dict[str, str]] | None:
+    """The one key in which configurations differ, and its value by the name of each.
+
+    Args:
+        names: As style.short_names shortens them.
+
+    Returns:
+        None if they differ in several keys, or if a value is too long to stand beside a point.
+    """
+    pairs = {name: name.partition("=") for name in names if " " not in name}
+    keys = {key for key, equals, _ in pairs.values() if equals}
+    values = {name: value for name, (_, _, value) in pairs.items()}
+    longest = max(map(len, values.values()), default=0)
+    if len(values) < max(2, len(names)) or len(keys) != 1 or longest > _MOST_CHARACTERS:
+        return None
+    return (keys.pop(), values) if all(values.values()) else None
+
+
+def draw_letters(
+    axes: Axes,
+    front: DataFrame,
+    others: DataFrame,
+    characters: int,
+    values: Mapping[str, str] | None = None,
+) -> list[Line2D]:
     """Write letters where no point and no other letter is, and explain them.
 
     Args:
@@ -37,6 +65,7 @@ def draw_letters(axes: Axes, front: DataFrame, others: DataFrame, characters: in
         front: Rows with `configuration`, `x`, `y`, `front`, `beaten_by`, `front_share`, `num_runs`.
         others: Those that are not on the front.
         characters: Of a line of the legend.
+        values: What to write instead of letters, by configuration; it needs no legend.
 
     Returns:
         An entry of the legend for each letter.
@@ -46,6 +75,10 @@ def draw_letters(axes: Axes, front: DataFrame, others: DataFrame, characters: in
     named = concat([front.iloc[:MOST_LETTERS], few]).to_dict("records")
     letters = [*_OF_FRONT[: len(front)], *_OF_OTHERS[: len(few)]]
     colours = [COLOURS[0]] * min(len(front), MOST_LETTERS) + [_GREY] * len(few)
+    if values is not None:
+        texts = [values[row["configuration"]] for row in named]
+        _write(axes, concat([front, others]), named, texts, colours)
+        return []
     _write(axes, concat([front, others]), named, letters, colours)
     by_name = {row["configuration"]: each for row, each in zip(named, letters, strict=True)}
     return [
@@ -74,9 +107,9 @@ def _write(
         alike = [m for m in alike if m not in done and colours[m] == colours[n]]
         done.update(alike)
         text = " ".join(letters[m] for m in alike)
-        # Middles of the letters, from the middle of the text.
-        spread: Floats = np.arange(len(alike), dtype=float) - (len(alike) - 1) / 2
-        spread *= _APART_PT
+        # Middles of the characters, from the middle of the text.
+        places = np.arange(len(text), dtype=float) - (len(text) - 1) / 2
+        spread: Floats = places[[each != " " for each in text]] * _APART_PT
         offset = _free(place, np.array(taken), ends, spread)
         taken += [place + offset + (each, 0.0) for each in spread]
         style = {"fontsize": 7, "fontweight": "bold", "color": colours[n], "zorder": 4}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from analysis.figures.axes import (
     plain_axis,
 )
 from analysis.figures.keyed import Looks, looks_of
-from analysis.figures.letters import MOST_LETTERS, draw_letters
+from analysis.figures.letters import MOST_LETTERS, draw_letters, values_of_key
 from analysis.figures.marks import bars_words, dot, draw_bars, draw_points, n_words
 from analysis.figures.quantities import (
     BATCH_SIZE,
@@ -82,10 +83,14 @@ def draw_tradeoff(data: DataFrame, *, width: Width = "one") -> Canvas:
         else:
             plain_axis(axes, which)
         name_axis(axes, which, _label(data, name))
-    letters = draw_letters(axes, front, others, characters)
+    key = values_of_key(set(drawn["configuration"]))
+    letters = draw_letters(axes, front, others, characters, key and key[1])
     keys = looks.handles if looks else []
+    if key:
+        keys = [dot(f"at a point: {key[0]}", marker=""), *keys]
     handles = [*letters, *keys, *_other_handles(front, others, "" if looks else "o")]
-    return finished(figure, handles, f"{_words(data)} {common}", width)
+    beside = _beside_words(front, key[1]) if key else ""
+    return finished(figure, handles, f"{_words(data)}{beside} {common}", width)
 
 
 def strictly_better(front: DataFrame, less_is_better: bool) -> DataFrame:
@@ -201,6 +206,16 @@ def _words(data: DataFrame) -> str:
         words += f" {remark}"
     num = int(data["num_without"].iloc[0])
     return words + (f" {num} runs have only one of the two." if num else "")
+
+
+def _beside_words(front: DataFrame, values: Mapping[str, str]) -> str:
+    """The shares of the front, which without letters stand in no legend."""
+    shares = [
+        f"{values[row['configuration']]} {100 * row['front_share']:.0f}%"
+        for row in front.iloc[:MOST_LETTERS].to_dict("records")
+        if not np.isnan(row["front_share"])
+    ]
+    return f" On the front: {', '.join(shares)}." if shares else ""
 
 
 def _front_words(data: DataFrame) -> str:

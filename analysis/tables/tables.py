@@ -31,9 +31,10 @@ from analysis.tables.notes import (
     has_several_nodes,
     maintenance_notes,
     sample_notes,
-    search_notes,
     table_notes,
 )
+from analysis.tables.search import search_table
+from analysis.tables.slack import slack_table
 from analysis.tables.text_table import Cell, TextTable, frame_csv, to_csv, to_latex, to_markdown
 
 _TITLES = {
@@ -199,7 +200,7 @@ def _bound_cell(row: Mapping[Any, Any] | None) -> Cell:
 
 
 def tables(runs: DataFrame) -> dict[str, TextTable]:
-    """Make all tables of some runs, by topic, and `search` with what the runs cost altogether.
+    """Make all tables of some runs, by topic, and `slack` and `search`.
 
     Args:
         runs: Of load_runs.
@@ -215,61 +216,20 @@ def summary_tables(
     num_refused = int(refused(runs).sum())
     # Counted over all topics: a run is in the tables or in this number.
     num_uncounted = len(runs) - num_refused - int(counts["num_runs"].sum())
+    missing = num_uncounted, num_refused
     functions: dict[str, Callable[[], TextTable | None]] = {
-        topic: partial(topic_table, summary, counts, topic, num_uncounted, num_refused)
-        for topic in TOPICS
+        topic: partial(topic_table, summary, counts, topic, *missing) for topic in TOPICS
     }
+    functions["slack"] = partial(slack_table, summary, counts)
     functions["search"] = partial(search_table, costs, num_refused)
     made = {topic: make(f"table {topic}", function, None) for topic, function in functions.items()}
-    notes = {topic: tuple(sample_notes(runs)) for topic in _OF_SAMPLES}
+    notes = dict.fromkeys(_OF_SAMPLES, tuple(sample_notes(runs)))
     notes["maintenance"] = tuple(maintenance_notes(runs))
     return {
         topic: replace(table, notes=(*table.notes, *notes.get(topic, ())))
         for topic, table in made.items()
         if table is not None
     }
-
-
-def search_table(costs: DataFrame, num_refused: int = 0) -> TextTable | None:
-    """Make the table of what the search cost, from search_cost; None without any training."""
-    if costs.empty:
-        return None
-    several = costs["peer_group"].any()
-    headings = ["quantity", "until the first hit", "in all", "runs", "of unknown cost"]
-    rows = []
-    for row in costs.to_dict("records"):
-        # Not 0: without a hit nobody knows what it would have taken.
-        until = "no hit"
-        if not pd.isna(row["num_until_first_hit"]):
-            until = _sum_text(row["until_first_hit"], row["num_unknown_until_first_hit"])
-        in_all = _sum_text(row["in_all"], row["num_unknown"])
-        texts = [_quantity_name(row, costs), until, in_all, row["num_runs"], row["num_unknown"]]
-        rows.append(tuple(map(_cell, [row["peer_group"], *texts] if several else texts)))
-    return TextTable(
-        title="Cost of the search",
-        columns=tuple(["search for", *headings] if several else headings),
-        rows=tuple(rows),
-        notes=tuple(search_notes(costs, num_refused)),
-    )
-
-
-def _quantity_name(row: Mapping[Any, Any], costs: DataFrame) -> str:
-    """The quantity with its label, and with the parts of the machine if these tell rows apart."""
-    label, parts = (
-        row[name] if isinstance(row[name], str) else "" for name in ("label", "components")
-    )
-    if not label:
-        return str(row["quantity"])
-    same = (costs["quantity"] == row["quantity"]) & (costs["label"] == label)
-    num = costs.loc[same, "components"].nunique(dropna=False)
-    return f"{row['quantity']}, {label}{f' of {parts}' if parts and num > 1 else ''}"
-
-
-def _sum_text(value: float, num_unknown: float) -> str:
-    """A sum; marked as a lower bound if parts of it are unknown."""
-    if pd.isna(value):
-        return UNKNOWN
-    return f"> {with_digits(value)}" if num_unknown else with_digits(value)
 
 
 def write_tables(

@@ -12,7 +12,7 @@ from pandas import DataFrame
 
 from analysis.figures.caption import caption_of
 from analysis.figures.keyed import looks_of
-from analysis.figures.letters import draw_letters, letter_marker
+from analysis.figures.letters import draw_letters, letter_marker, values_of_key
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.served import data_served_tradeoff, serving_source
 from analysis.figures.tradeoff import data_tradeoff, tradeoff_peers
@@ -214,6 +214,33 @@ def test_keys_with_too_many_values_leave_the_points_grey() -> None:
     looks = looks_of(["model=cnn lr=0.1", "model=cnn", "model=mlp #1a"], 50)
     assert looks is not None
     assert len({(looks.colours[n], looks.markers[n]) for n in looks.colours}) == 3
+
+
+def test_values_of_the_only_key_stand_at_the_points() -> None:
+    limits = {"150": (7.0, 1.5), "200": (5.0, 1.0), "400": (1.0, 4.0)}
+    runs = frame(
+        *(
+            reached(f"model=mlp trainer.gpu_power_limit_w={limit}", *costs)
+            for limit, costs in limits.items()
+            for _ in range(6)
+        )
+    )
+    figure = draw_tradeoff(data_tradeoff(runs, x=TIME, y=ENERGY))
+    assert isinstance(figure, Figure)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["400", "200", "150"]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["at a point: trainer.gpu_power_limit_w", "beaten by another (1)"]
+    assert "On the front: 400 100%, 200 100%." in caption_of(figure)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["lr=1"], ["lr=1", "batch_size=2"], ["a", "b"], ["lr=1", "lr=1 width=2"], ["x=", "x=1"]],
+)
+def test_configurations_that_differ_in_more_have_letters(names: list[str]) -> None:
+    assert values_of_key(names) is None
+    assert values_of_key(["lr=0.1", "lr=0.01"]) == ("lr", {"lr=0.1": "0.1", "lr=0.01": "0.01"})
+    assert values_of_key(["lr=1", "lr=1.2345678"]) is None
 
 
 def test_a_letter_stands_where_no_other_mark_is() -> None:
