@@ -41,9 +41,33 @@ def charge(
     Raises:
         ValueError: A price is out of range, or the country is unknown.
     """
-    price: Price = instantiate(config["price"])
+    return _charged(instantiate(config["price"]), config, time_s, energy_j)
+
+
+def _charged(
+    price: Price, config: Mapping[str, Any], time_s: float, energy_j: float | None
+) -> tuple[float | None, float | None]:
     intensity = carbon_intensity_gco2e_per_kwh(config["grid"]["country_iso_code"])
     return cost_usd(time_s, energy_j, price), emissions_gco2e(energy_j, intensity)
+
+
+def charge_recorded(
+    config: Mapping[str, Any], time_s: float, energy_j: float | None
+) -> tuple[float | None, float | None] | None:
+    """As charge(), for a configuration that anybody may have written: nothing it names is called.
+
+    Returns:
+        None if the price is of another class than ours.
+
+    Raises:
+        KeyError: A price or a grid is missing.
+        TypeError: One is no mapping, or a price is no number.
+        ValueError: As charge().
+    """
+    fields = dict(config["price"])
+    if fields.pop("_target_") != _PRICE:
+        return None
+    return _charged(Price(**fields), config, time_s, energy_j)
 
 
 def with_default_charges(config: Mapping[str, Any]) -> dict[str, Any]:

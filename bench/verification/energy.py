@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 
 from bench.core.labels import ENERGY_FLAGS
+from bench.core.records.curve import CurveRow
 from bench.core.records.energy import EnergyRow
 from bench.core.records.run import RunRecord
+from bench.measure.clock import PhaseTimes
 from bench.measure.energy import WindowEnergy, energy_between, idle_and_net, per_item
 from bench.measure.meter_set import EnergyReading
 from bench.measure.meters.base import Component
@@ -17,6 +19,7 @@ from bench.measure.window import IDLE_AFTER, IDLE_BEFORE
 from bench.verification.model import Findings
 from bench.verification.raw import RawRun, Readings
 
+_ROUNDING_S = 1e-9  # times are stored relative to the start of the clock
 _ROUNDING_FRAC = 1e-6  # of the range of a counter, which is stored in microjoules
 _NO_FILE = "there is no readings.parquet: an older run, or one that ended before its clock started"
 _FIRST_QUERY, _LAST_ANSWER = "first_query", "last_answer"
@@ -42,10 +45,11 @@ def verify_energy(run: RawRun, found: Findings) -> None:
     found.compare("energy_label", record.energy_label, total.label)
     found.compare("energy_error_frac", record.energy_error_frac, total.error_frac)
     _idle(record, readings, total, found)
-    if record.phase_energy is not None:
-        _phases(record, readings, found)
-    _evaluations(run, readings, found)
-    _predictions(record, readings, whole, found)
+    book = _booked(run, readings, found)
+    # bench.serve has one phase, and no joules by phase.
+    if record.phase_energy is not None or not (doubtful or record.command == "serve"):
+        _phases(record, readings, book, found)
+    _predictions(record, readings, WindowEnergy() if doubtful else whole, found)
 
 
 def _sums(record: RunRecord, found: Findings) -> None:
@@ -113,15 +117,60 @@ def _is_explained(one: Component, rest_j: float) -> bool:
     return wraps > -0.5 and abs(wraps - round(wraps)) <= _ROUNDING_FRAC
 
 
-def _phases(record: RunRecord, readings: Readings, found: Findings) -> None:
-    """Book the joules between the readings on the phases again."""
-    stored, start = record.phase_energy, readings.at(START)
-    assert stored is not None
+def _booked(run: RawRun, readings: Readings, found: Findings) -> PhaseBook:
+    """Book the joules between the readings on the phases again; verify evaluations on the way."""
+    start = readings.at(START)
     assert start is not None
     book = PhaseBook(readings.phases, start, readings.components, whole=readings.whole)
-    for edge in readings.edges:
-        if edge.times is not None and edge.mark != START:
-            book.book(edge.reading, edge.times, edge.mark)  # type: ignore[arg-type]  # a phase
+    edges = [edge for edge in readings.edges if edge.times is not None and edge.mark != START]
+    missing = {row.time_s: number for number, row in enumerate(run.curve)}
+    for edge in edges:
+        assert edge.times is not None
+        energy = book.book(edge.reading, edge.times, edge.mark)  # type: ignore[arg-type]  # a phase
+        if edge.mark == "eval" and (number := missing.pop(edge.times.total_s, None)) is not None:
+            _evaluation(run.curve[number], f"curve[{number}].", edge.times, energy, book, found)
+    for time_s, number in missing.items():
+        key = f"curve[{number}].time_s"
+        if readings.failed:
+            found.cannot(key, "a meter failed, and has no reading of that moment")
+        else:
+            found.require(key, time_s, False, "a time at which the meters were read")
+    if run.record.status == "ok" and run.curve:
+        # The last reading is that at the end of the clock.
+        num = sum(edge.mark == "eval" for edge in edges[:-1])
+        found.compare("curve (number of evaluations)", len(run.curve), num)
+    return book
+
+
+def _evaluation(
+    row: CurveRow,
+    prefix: str,
+    times: PhaseTimes,
+    energy: WindowEnergy,
+    book: PhaseBook,
+    found: Findings,
+) -> None:
+    """Verify times and joules of an evaluation by the reading when it ended."""
+    made = {
+        "train_time_s": times.of("train"),
+        "eval_time_s": times.of("eval"),
+        "checkpoint_time_s": times.of("checkpoint"),
+        "energy_total_j": energy.total_j,
+        "energy_label": energy.label,
+        "energy_error_frac": energy.error_frac,
+        "eval_energy_j": book.energy_j("eval"),
+        "checkpoint_energy_j": book.energy_j("checkpoint"),
+    }
+    found.compare_all(prefix, row, made)
+
+
+def _phases(record: RunRecord, readings: Readings, book: PhaseBook, found: Findings) -> None:
+    """Verify the joules by phase."""
+    stored = record.phase_energy
+    if stored is None:
+        is_unknown = not book.complete or bool(readings.failed)
+        found.require("phase_energy", None, is_unknown, "joules of each phase, by the readings")
+        return
     for phase in readings.phases:
         joules, frac = f"{phase}_j", f"{phase}_error_frac"
         found.compare(f"phase_energy.{joules}", getattr(stored, joules), book.energy_j(phase))
@@ -132,6 +181,13 @@ def _phases(record: RunRecord, readings: Readings, found: Findings) -> None:
         init = energy_between(opened, ended, readings.components, whole=readings.whole)
     found.compare("phase_energy.init_j", stored.init_j, init.total_j)
     found.compare("phase_energy.init_error_frac", stored.init_error_frac, init.error_frac)
+    if opened is not None and ended is not None:
+        metered_s = None if init.total_j is None else ended.at_s - opened.at_s
+        key = "phase_energy.init_metered_s"
+        found.compare(key, stored.init_metered_s, metered_s, rounding=_ROUNDING_S)
+    too_short = any(row.below_resolution for row in init.rows if row.label != "constant")
+    below = ["init"] * too_short + list(book.below_resolution())
+    found.compare("phase_energy.below_resolution", stored.below_resolution, below)
 
 
 def _idle(record: RunRecord, readings: Readings, gross: WindowEnergy, found: Findings) -> None:
@@ -149,46 +205,37 @@ def _idle(record: RunRecord, readings: Readings, gross: WindowEnergy, found: Fin
     found.compare_all("idle.", stored, asdict(made))
 
 
-def _evaluations(run: RawRun, readings: Readings, found: Findings) -> None:
-    """Verify that the joules of each evaluation are those of a reading when it ended."""
-    start = readings.at(START)
-    totals = {
-        edge.times.total_s: _between(readings, start, edge.reading).total_j
-        for edge in readings.edges
-        if edge.times is not None and start is not None
-    }
-    for number, row in enumerate(run.curve):
-        if row.energy_total_j is None:
-            continue
-        key = f"curve[{number}].energy_total_j"
-        if row.time_s in totals:
-            found.compare(key, row.energy_total_j, totals[row.time_s])
-        else:
-            found.cannot(key, "no reading was taken at that moment")
-
-
 def _predictions(
     record: RunRecord, readings: Readings, whole: WindowEnergy, found: Findings
 ) -> None:
     """Verify the joules of a prediction of bench.serve."""
     serving, answered = record.serving, readings.at(_LAST_ANSWER)
-    if serving is None or serving.energy_per_prediction_j is None:
+    if serving is None:
         return
     if answered is None or not serving.num_predictions:
-        found.cannot("serving.energy_per_prediction_j", "the probe's readings are not kept")
+        if serving.energy_per_prediction_j is not None:
+            found.cannot("serving.energy_per_prediction_j", "the probe's readings are not kept")
         return
     energy = _between(readings, readings.at(_FIRST_QUERY), answered)
     trusted = {row.component for row in whole.rows}
-    rows = [row for row in energy.rows if row.component in trusted]
+    rows = [row for row in energy.rows if row.component in trusted and row.label != "constant"]
+    if whole.total_j is None or any(row.below_resolution for row in rows):
+        energy = WindowEnergy()
     num = serving.num_predictions
     each_j = None if energy.total_j is None else energy.total_j / num
-    key = "serving.energy_per_prediction_"
-    found.compare(f"{key}j", serving.energy_per_prediction_j, each_j)
-    found.compare(f"{key}label", serving.energy_per_prediction_label, energy.label)
-    error_frac = serving.energy_per_prediction_error_frac
-    found.compare(f"{key}error_frac", error_frac, energy.error_frac)
-    found.compare(
-        f"{key}components",
-        [each.energy_j for each in serving.energy_per_prediction_components],
-        [each.energy_j for each in per_item(rows, num)],
-    )
+    made = {
+        "energy_per_prediction_j": each_j,
+        "energy_per_prediction_label": energy.label,
+        "energy_per_prediction_error_frac": energy.error_frac,
+        "throughput_per_w": num / energy.total_j if energy.total_j else None,
+    }
+    if serving.output_tokens:
+        made["energy_per_output_token_j"] = each_j and each_j / serving.output_tokens
+    found.compare_all("serving.", serving, made)
+    parts = per_item(rows, num)
+    for name in ("component", "energy_j"):
+        found.compare(
+            f"serving.energy_per_prediction_components[].{name}",
+            [getattr(each, name) for each in serving.energy_per_prediction_components],
+            [getattr(each, name) for each in parts],
+        )

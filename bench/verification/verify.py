@@ -12,6 +12,7 @@ from bench.verification.model import Findings
 from bench.verification.outcome import (
     verify_charges,
     verify_identity,
+    verify_parts,
     verify_phases,
     verify_target,
 )
@@ -19,7 +20,7 @@ from bench.verification.raw import RawRun
 from bench.verification.serving import verify_serving
 
 _ALL = (
-    *(verify_identity, verify_phases, verify_target, verify_charges),
+    *(verify_identity, verify_parts, verify_phases, verify_target, verify_charges),
     *(verify_energy, verify_machine, verify_serving, verify_maintenance),
 )
 # Parts of a record that nothing in the run's folder can show.
@@ -33,6 +34,8 @@ _WITHOUT_RAW = {
     "recipe": "needs the run that it builds on",
     "program": "the kernel's CPU time of a process is not kept",
     "codecarbon_energy_j": "CodeCarbon's own estimate",
+    "codecarbon_emissions_gco2e": "CodeCarbon's own estimate",
+    "trained": "needs the run that was served",
 }
 
 
