@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -75,6 +75,7 @@ def main() -> int:
         commands = Commands(Path(folder), device=chosen.device)
         checks = (checks if on_gpu else []) + [
             commands.check_training,
+            commands.check_power_limit,
             commands.check_gate,
             commands.check_serving,
         ]
@@ -106,6 +107,12 @@ def check_machine() -> Iterator[Row]:
     for number in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(number)
         yield Row(f"CUDA device {number}", f"{facts.name}, UUID {facts.uuid}")
+    settings = asdict(_card_of_torch().settings())
+    close_library()
+    known = [f"{name} {value}" for name, value in settings.items() if value is not None]
+    yield Row("its settings", ", ".join(known))
+    unknown = [name for name, value in settings.items() if value is None]
+    yield Row("settings that it does not tell", ", ".join(unknown) or "none")
 
 
 def check_counter() -> Iterator[Row]:
@@ -236,6 +243,22 @@ class Commands:
                 results = self._train(f"{shape}-{each}", shape, f"trainer.compile={each}")
                 yield from _of_records(f"{shape}, compile={each}", results, self._is_gpu)
 
+    def check_power_limit(self) -> Iterator[Row]:
+        """Train below the power limit of the card, or be refused; it must be put back."""
+        if not self._is_gpu:
+            return
+        before_w = _power_limit_w()
+        limit = f"trainer.gpu_power_limit_w={round(0.8 * before_w)}"
+        try:
+            results = self._train("limited", "FashionShaped", limit)
+        except RuntimeError as refused:
+            yield Row("power limit, set to 80%", f"refused: {str(refused)[-300:].strip()}")
+        else:
+            yield from _of_records("FashionShaped at 80% of the power limit", results, True)
+        after_w = _power_limit_w()
+        seen = f"{before_w:g} W before, {after_w:g} W after"
+        yield Row("power limit is put back", seen, abs(after_w - before_w) < 1)
+
     def check_gate(self) -> Iterator[Row]:
         """Compare runs of one configuration with others of the same: no verdict may be a loss."""
         num = _PAIRS if self._is_gpu else _QUICK_PAIRS
@@ -306,6 +329,10 @@ class Commands:
         return answer.returncode
 
 
+_ACTIVITY = (
+    *("gpu_busy_frac", "gpu_sm_active_frac", "gpu_sm_occupancy_frac"),
+    *("gpu_tensor_active_frac", "gpu_dram_active_frac", "mfu_frac"),
+)
 _SIDES = {"baseline": "a", "candidate": "b"}
 
 
@@ -322,6 +349,10 @@ def _of_records(name: str, results: Path, wants_joules: bool) -> Iterator[Row]:
         energy = f"{quantity(gpu_j, ENERGY)} ({', '.join(labels)})" if joules else "no joules"
         seen = f"{reached} in {tta}; GPU: {energy}"
         yield Row(name, seen, bool(joules) if wants_joules else None)
+        use = {} if record.utilization is None else asdict(record.utilization)
+        active = [f"{key} {use[key]:.2f}" for key in _ACTIVITY if use.get(key) is not None]
+        if wants_joules:
+            yield Row(f"{name}: activity", ", ".join(active) or "the card does not tell")
 
 
 def _of_servings(backend: str, results: Path, device: str) -> Iterator[Row]:
@@ -336,6 +367,15 @@ def _of_servings(backend: str, results: Path, device: str) -> Iterator[Row]:
         each = quantity(served.energy_per_prediction_j, ENERGY)
         seen = f"p90 {p90}, {each} per prediction, on {served.device}"
         yield Row(f"serving, {backend}", seen, str(served.device).startswith(device))
+
+
+def _power_limit_w() -> float:
+    """The power limit of the card that is in force."""
+    limit_w = _card_of_torch().power_limit_w()
+    close_library()
+    if limit_w is None:
+        raise MeterUnavailable("the card does not tell its power limit")
+    return limit_w
 
 
 def _mark(row: Row) -> str:
