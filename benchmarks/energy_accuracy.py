@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.conformance.adapters import TOOLS, find_tool
-from tests.conformance.cases import CASES, Case
+from tests.conformance.case import Case
+from tests.conformance.cases import CASES
 from tests.conformance.judge import Outcome, outcome
 
 EXACT_FRAC = 0.001
@@ -48,6 +49,16 @@ def complaints(case: Case, own: Outcome, others: Sequence[Outcome]) -> list[str]
     if other_fracs and off_frac > min(other_fracs) + EXACT_FRAC:
         texts.append("worse than the best of the others")
     return texts
+
+
+def failures(outcomes: Outcomes) -> list[str]:
+    """List what is wrong with ours in any case."""
+    others = [found for name, found in outcomes.items() if name != "ours"]
+    return [
+        f"{case.name}: ours is {text}"
+        for case, own, *rest in zip(CASES, outcomes["ours"], *others, strict=True)
+        for text in complaints(case, own, rest)
+    ]
 
 
 def rows(outcomes: Outcomes) -> list[list[str]]:
@@ -112,12 +123,7 @@ def main() -> int:
         chosen.out.write_text(json.dumps(named, indent=2) + "\n")
     if chosen.docs:
         DOCS.write_text(rendered(DOCS.read_text(), outcomes))
-    others = [found for name, found in outcomes.items() if name != "ours"]
-    failed = [
-        f"{case.name}: ours is {text}"
-        for case, own, *rest in zip(CASES, outcomes["ours"], *others, strict=True)
-        for text in complaints(case, own, rest)
-    ]
+    failed = failures(outcomes)
     for line in failed:
         console.print(line, markup=False)
     return 1 if failed else 0

@@ -36,7 +36,7 @@ def test_a_worse_meter_is_complained_of() -> None:
     case = next(one for one in CASES if one.exact)
     refusal = replace(found, answer="refused", error_frac=None, reason="no driver")
     assert complaints(case, own, [replace(found, error_frac=0.5), found, refusal]) == [
-        "off by -0.21% of 100 J, more than its bound of 0.10%",
+        "off by -0.21% of 100 J, with a bound of 0.10% and nothing marked as doubtful",
         "off by 0.210% where nothing but arithmetic can be wrong",
         "worse than the best of the others",
     ]

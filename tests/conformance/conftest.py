@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.adapters import KNOWN_FAILURES, TOOLS, find_tool
+from tests.conformance.adapters import TOOLS, find_tool
 from tests.conformance.cases import CASES
 from tests.conformance.judge import ToolFactory
+from tests.conformance.known_failures import KNOWN_FAILURES
 
 _TOOLS = pytest.StashKey[dict[str, ToolFactory]]()
 

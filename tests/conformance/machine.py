@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
 import pynvml
 
-from tests.fake_nvml import FakeGpu, FakeNvml
+from tests.fake_nvml import FakeGpu, FakeInstance, FakeNvml
 from tests.fake_powercap import FakePowercap
 from tests.fakes import FakeClock
 from tests.power import EnergyCounter, PowerCurve, PowerSensor
@@ -40,7 +40,7 @@ class Card:
         curve: What its power sensor sees.
         counter: Its energy counter; None if it has none.
         averaged_s: The sensor shows the mean of this much of each refresh of 0.1 s.
-        mig: Whether it is divided by MIG; None if it does not know MIG.
+        instances: Instances of MIG that it is divided into.
         lost_s: When it falls off the bus.
     """
 
@@ -50,7 +50,7 @@ class Card:
     averaged_s: float = POWER_REFRESH_S
     product: str = "Fake RTX"
     architecture: int = pynvml.NVML_DEVICE_ARCH_ADA
-    mig: bool | None = None
+    instances: tuple[FakeInstance, ...] = ()
     lost_s: float | None = None
 
 
@@ -64,6 +64,7 @@ class SimulatedMachine:
         zones: Sequence[Zone],
         cards: Sequence[Card],
         gpu_uuids: Sequence[str] | None,
+        cuda_uuids: Sequence[str],
         num_gpus: int,
     ) -> None:
         self.powercap = powercap
@@ -71,6 +72,7 @@ class SimulatedMachine:
         self.clock: Callable[[], float]
         self.clock = self._clock = FakeClock(OPENED_S)
         self.gpu_uuids = gpu_uuids
+        self.cuda_uuids = cuda_uuids
         self.num_gpus = num_gpus
         self._cards = cards
         self._tree = FakePowercap(powercap, self._clock)
@@ -114,7 +116,8 @@ def _gpu(card: Card, clock: FakeClock) -> FakeGpu:
         energy_j=None if counter is None else lambda: counter.joules(clock()),
         power_w=lambda: sensor.watts(clock()),
         averaged_w=averaged_w,
-        mig_enabled=card.mig,
+        mig_enabled=bool(card.instances),
+        instances=card.instances,
     )
 
 
@@ -123,21 +126,27 @@ def simulated(
     *,
     zones: Sequence[Zone],
     cards: Sequence[Card],
-    visible: str | None,
+    environment: Mapping[str, str],
     gpu_uuids: Sequence[str] | None,
+    cuda_uuids: Sequence[str],
     num_gpus: int,
 ) -> Iterator[SimulatedMachine]:
-    """Put a simulated machine in place of this one; `visible` is CUDA_VISIBLE_DEVICES."""
+    """Put a simulated machine in place of this one, with these environment variables."""
     with (
         tempfile.TemporaryDirectory() as folder,
         mock.patch.dict("os.environ"),
         mock.patch.object(pynvml, "_nvmlGetFunctionPointer_cache", {}),
     ):
-        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-        if visible is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = visible
+        for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+            os.environ.pop(name, None)
+        os.environ.update(environment)
         made = SimulatedMachine(
-            Path(folder), zones=zones, cards=cards, gpu_uuids=gpu_uuids, num_gpus=num_gpus
+            Path(folder),
+            zones=zones,
+            cards=cards,
+            gpu_uuids=gpu_uuids,
+            cuda_uuids=cuda_uuids,
+            num_gpus=num_gpus,
         )
         with mock.patch.object(pynvml, "nvmlLib", made.nvml):
             yield made

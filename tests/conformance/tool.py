@@ -36,7 +36,7 @@ class Measured:
 
 
 class Machine(Protocol):
-    """A simulated machine. Its GPUs are beneath pynvml, and CUDA_VISIBLE_DEVICES is set for it."""
+    """A simulated machine. Its GPUs are beneath pynvml; environment variables of CUDA are set."""
 
     @property
     def powercap(self) -> Path:
@@ -53,6 +53,10 @@ class Machine(Protocol):
     @property
     def gpu_uuids(self) -> Sequence[str] | None:
         """UUIDs of the GPUs that the job uses; None for the visible ones. Empty without GPUs."""
+
+    @property
+    def cuda_uuids(self) -> Sequence[str]:
+        """UUIDs of the GPUs that CUDA would show, in its order; for a tool that asks CUDA."""
 
     @property
     def num_gpus(self) -> int:
