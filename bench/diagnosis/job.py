@@ -18,6 +18,7 @@ from bench.core.arrays import Floats
 from bench.core.host import host_facts
 from bench.core.records.energy import UnavailableMeter
 from bench.diagnosis.disturbances import Edge, kernel_counters, measured, settings
+from bench.diagnosis.gpus import gpu_findings
 from bench.diagnosis.installed import data_sets, extras
 from bench.diagnosis.meters import try_meters
 from bench.diagnosis.model import Diagnosis, Finding
@@ -74,7 +75,7 @@ def diagnose(config: DoctorConfig) -> Diagnosis:
     return Diagnosis(
         host=host_facts() | {"surroundings": asdict(surroundings())},
         meters=meters,
-        sources=_sources(window.unavailable),
+        sources=[*_sources(window.unavailable), *gpu_findings(window.devices)],
         disturbances=[*_others_measuring(window, caught), *happened, *settings()],
         extras=extras(),
         data=data_sets(),

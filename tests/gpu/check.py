@@ -1,9 +1,9 @@
 """What only a machine with an NVIDIA GPU can show: `make gpu-check`.
 
-It needs no network, takes less than eight minutes on one GPU, prints one table, and writes it as
-Markdown (`--out FILE`). Each row says what was checked, what was seen, and whether that is as it
-should be: `ok`, `FAIL`, or a dash for what is only reported. Exit code: 0 no row fails, 1 one does,
-3 there is no GPU here.
+It needs no network and is meant for less than eight minutes on one GPU. It prints one table, and
+writes it as Markdown (`--out FILE`). Each row says what was checked, what was seen, and whether
+that is as it should be: `ok`, `FAIL`, or a dash for what is only reported. Exit code: 0 no row
+fails, 1 one does, 3 there is no GPU here.
 
 `--device cpu` runs the part that trains, compares and serves on the processor, shortened: it shows
 that this script works, and nothing about a GPU.
