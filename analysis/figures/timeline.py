@@ -16,10 +16,16 @@ from analysis.load.values import column
 
 _POINTS = 400  # samples of a series that a reader can see
 _MOST_FRACTION = 1.02  # upper end of an axis of fractions, so that a line at 1 is visible
-_FRACTIONS = "busy (fraction)"
+_FRACTIONS, _GPU_PARTS = "busy (fraction)", "GPU (fraction)"
 # Panels from top to bottom: label, and factor by metric.
 _PANELS: tuple[tuple[str, dict[str, float]], ...] = (
     (_FRACTIONS, {"cpu_busy_frac": 1.0, "gpu_busy_frac": 1.0}),
+    (
+        _GPU_PARTS,
+        dict.fromkeys(
+            ("gpu_sm_active_frac", "gpu_tensor_active_frac", "gpu_dram_active_frac"), 1.0
+        ),
+    ),
     ("power (W)", {"gpu_power_w": 1.0, "cpu_power_w": 1.0, "power_w": 1.0}),
     ("memory (MB)", {"rss_bytes": 1e-6, "gpu_memory_used_bytes": 1e-6}),
 )
@@ -179,7 +185,8 @@ def draw_timeline(data: DataFrame, *, width: Width = "one") -> Canvas:
             )
             handles.append(line)
         each.set_ylabel(panel)
-        each.set_ylim(0, _MOST_FRACTION if panel == _FRACTIONS else 1.1 * rows["value"].max())
+        is_share = panel in (_FRACTIONS, _GPU_PARTS)
+        each.set_ylim(0, _MOST_FRACTION if is_share else 1.1 * rows["value"].max())
         _mark_target(each, float(data["time_to_target_s"].iloc[0]))
     axes[-1].set_xlabel("time since the clock's start (s)")
     shades = [

@@ -24,7 +24,10 @@ _TELEMETRY_POINTS = 100
 _ALL_PHASES = "wall_time"  # their sum
 _CURVE = ("time_s", "energy_total_j", "samples", "train_loss")
 _OF_A_WINDOW = ("first", "accuracy", "known_accuracy", "retrain_j")
-_TELEMETRY = ("cpu_busy_frac", "gpu_busy_frac", "gpu_power_w", "rss_bytes")
+_TELEMETRY = (
+    *("cpu_busy_frac", "gpu_busy_frac", "gpu_power_w", "rss_bytes"),
+    *("gpu_sm_active_frac", "gpu_tensor_active_frac", "gpu_dram_active_frac"),
+)
 _LOG_LINES, _LOG_BYTES = 25, 3000  # of the end of a log
 _LONGEST_TEXT = 2000  # characters of a value; of a traceback, the end matters
 

@@ -62,12 +62,13 @@ function windowCharts(windows) {
 function telemetryCharts(telemetry) {
   const kinds = {
     busy_frac: { heading: "Telemetry: busy", title: "busy (fraction)" },
+    active_frac: { heading: "Telemetry: parts of the GPU", title: "active (fraction)" },
     power_w: { heading: "Telemetry: power", title: "power", unit: "W" },
     rss_bytes: { heading: "Telemetry: memory", title: "memory", unit: "bytes" },
   };
   return Object.entries(kinds).map(([ending, y]) => {
     const values = telemetry.filter((each) => each.name.endsWith(ending)).flatMap((each) =>
-      each.t_s.map((x, n) => ({ x, y: each.value[n], name: each.name.replace(/_(busy_frac|power_w|rss_bytes)$/, "").replaceAll("_", " ") }))).filter(known);
+      each.t_s.map((x, n) => ({ x, y: each.value[n], name: each.name.replace(/_(busy_frac|active_frac|power_w|rss_bytes)$/, "").replaceAll("_", " ") }))).filter(known);
     return values.length > 1 ? lines(values, { title: "time since the clock's start", unit: "s" }, y) : null;
   }).filter(Boolean);
 }

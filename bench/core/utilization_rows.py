@@ -5,14 +5,17 @@ More or less use is neither better nor worse. Peaks of memory are: less fits on 
 
 from __future__ import annotations
 
+from typing import Any
+
 from bench.core.metric import Metric, measured_row, metric_of, shown_rows
 
 _MEGA = ("MB", 1e-6)
 
 
-def _share(leaf: str, title: str) -> Metric:
+def _share(leaf: str, title: str, **facts: Any) -> Metric:
     """A share that a table shows."""
-    return metric_of(f"utilization.{leaf}", None, title=title, topics=("utilization",))
+    path = f"utilization.{leaf}"
+    return metric_of(path, None, title=title, topics=("utilization",), **facts)
 
 
 def _peak(leaf: str, title: str) -> Metric:
@@ -27,10 +30,10 @@ UTILIZATION_ROWS = (
     _peak("memory_peak_bytes", "peak memory"),
     _share("gpu_busy_frac", "GPU busy"),
     _share("gpu_sm_active_frac", "SM activity"),
-    _share("gpu_tensor_active_frac", "tensor core activity"),
+    _share("gpu_tensor_active_frac", "tensor core activity", heading="tensor cores"),
     _share("gpu_dram_active_frac", "GPU memory bandwidth"),
     _peak("gpu_memory_peak_bytes", "peak GPU memory"),
-    _share("mfu_frac", "model FLOPs utilization (MFU)"),
+    _share("mfu_frac", "model FLOPs utilization", heading="MFU"),
     *shown_rows("min", "utilization.", "gpu_allocated_peak_bytes", title="peak of GPU tensors"),
     *shown_rows("min", "utilization.", "gpu_reserved_peak_bytes", title="peak of GPU allocator"),
     *shown_rows(None, "utilization.", "mfu_peak_flops_per_s", title="peak FLOPs", unit="1/s"),

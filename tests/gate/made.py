@@ -18,7 +18,7 @@ from bench.core.labels import EnergyLabel
 from bench.core.records.run import SCHEMA_VERSION, RunRecord
 from bench.core.store import create_run_folder, write_record
 from bench.gate.model import GateRun
-from bench.gate.sides.facts import FACTS, NOTED
+from bench.gate.sides.facts import FACTS, PASSING
 from bench.gate.sides.side import Side, provenance_of
 from tests.analysis.made import identity
 from tests.analysis.made_records import HOST, SWEEP_START, Made, Outcome, curve_of, record_of
@@ -32,7 +32,7 @@ FULL_HOST: dict[str, Any] = {
     "git_dirty": False,
 }
 FACT_VALUES: dict[str, Any] = {
-    **dict.fromkeys((*FACTS, *NOTED)),
+    **dict.fromkeys((*FACTS, *PASSING)),
     "schema_version": SCHEMA_VERSION,
     "host.name": "made",
     "host.cpu_name": "Made CPU",

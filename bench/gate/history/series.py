@@ -26,13 +26,13 @@ from bench.gate.metrics import is_default, is_own
 from bench.gate.model import GateRun
 from bench.gate.settings import selected
 from bench.gate.sides.configurations import configuration_names
-from bench.gate.sides.facts import NOTED, difference, is_forced
+from bench.gate.sides.facts import PASSING, difference, is_forced
 from bench.gate.sides.joules import JOULE_FACTS, is_all_of_its_total
 from bench.gate.sides.medians import AcceptedMedian, has_same_basis, median_of
 from bench.gate.sides.side import Configuration, Side, by_configuration
 
 # The basis of joules is looked at metric by metric, and newer schemas hold the same numbers.
-_ELSEWHERE = ("schema_version", *JOULE_FACTS, *NOTED)
+_ELSEWHERE = ("schema_version", *JOULE_FACTS, *PASSING)
 _SEEDS = "other seeds"
 
 

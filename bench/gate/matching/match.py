@@ -7,6 +7,7 @@ seed of its training, too. Only pairs are compared; what only one side has is re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 from bench.core.labels import ENERGY_FLAGS, ROW_FLAGS
 from bench.gate.matching.log import ProblemLog, list_runs, listed
@@ -21,7 +22,7 @@ from bench.gate.sides.configurations import (
     nearest_differences,
     with_base_hashes,
 )
-from bench.gate.sides.facts import FACTS, NOTED
+from bench.gate.sides.facts import FACTS, NOTED, SM_CLOCK
 from bench.gate.sides.joules import JOULE_FACTS
 from bench.gate.sides.noise import NoiseFile
 from bench.gate.sides.side import (
@@ -37,6 +38,9 @@ from bench.gate.sides.side import (
 
 # What a difference means, where the name of the fact does not tell.
 _WHY = {"task.data_hash": " (the data have changed)"}
+
+# By temperature alone, the mean clock of a card varies by less than this share.
+_CLOCK_FRAC = 0.05
 
 
 def match(base: Side, candidate: Side, log: ProblemLog, noise: NoiseFile | None) -> list[RowValues]:
@@ -136,6 +140,7 @@ def _match_configuration(
         _report_invalid(pairs, name, log)
         for fact in NOTED:
             log.note_difference(fact, pairs)
+        _remark_on_clocks(pairs, name, log)
         if builder.has_joules:
             _remark_on_joules(pairs, name, log)
         rows = builder.rows(pairs, name)
@@ -197,6 +202,22 @@ def _report_invalid(pairs: list[Pair], name: str, log: ProblemLog) -> None:
         log.remark(f"{message} (forced)")
     else:
         log.add("health", f"{message}; choose a load that is held, or force=[{HEALTH}]")
+
+
+def _remark_on_clocks(pairs: list[Pair], name: str, log: ProblemLog) -> None:
+    """Remark on GPUs that were slower on one side: NVML does not tell whether a clock is locked."""
+    sides = [
+        [mhz for run in side if (mhz := run.facts.get(SM_CLOCK))]
+        for side in zip(*pairs, strict=True)
+    ]
+    if not all(sides):
+        return
+    base_mhz, candidate_mhz = (median(side) for side in sides)
+    if abs(candidate_mhz - base_mhz) > _CLOCK_FRAC * base_mhz:
+        log.remark(
+            f"{name}: the GPUs ran at {base_mhz:.0f} / {candidate_mhz:.0f} MHz in the median; "
+            "a clock may be locked on one side"
+        )
 
 
 def _remark_on_joules(pairs: list[Pair], name: str, log: ProblemLog) -> None:

@@ -180,6 +180,8 @@ _NOTED = {
         for name in ("driver", "driver_cuda", "torch_cuda", "cudnn")
     },
 }
+# In each run another value, so only a large difference between the sides is noted.
+SM_CLOCK = "utilization.gpu_sm_clock_mhz"
 # In the order in which differences are reported.
 _READERS: dict[str, Callable[[RunRecord], Any]] = {
     "schema_version": attrgetter("schema_version"),
@@ -197,15 +199,18 @@ _READERS: dict[str, Callable[[RunRecord], Any]] = {
 HOST_CLASS, ENVIRONMENT = tuple(_HOST_CLASS), tuple(_ENVIRONMENT)
 FACTS = (*_READERS, *JOULE_FACTS)
 NOTED = tuple(_NOTED)
+# What a baseline or a history does not have to share.
+PASSING = (*NOTED, SM_CLOCK)
 
 
 def facts_of(record: RunRecord) -> dict[str, Any]:
-    """The facts of a run, in the order of FACTS, then NOTED; None where its record has none.
+    """The facts of a run, in the order of FACTS, then PASSING; None where its record has none.
 
     Raises:
         ValueError: The host of the record holds something that cannot be; the message names it.
     """
     noted = {name: read(record) for name, read in _NOTED.items()}
+    noted[SM_CLOCK] = value_of(record, SM_CLOCK)
     return {name: read(record) for name, read in _READERS.items()} | joule_facts(record) | noted
 
 

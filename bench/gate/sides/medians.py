@@ -10,11 +10,11 @@ import numpy as np
 
 from bench.core.metric import Metric
 from bench.gate.model import GateRun
-from bench.gate.sides.facts import NOTED, difference, has_same_joules
+from bench.gate.sides.facts import PASSING, difference, has_same_joules
 from bench.gate.sides.joules import JOULE_FACTS, value_or_miss
 
 # Facts that may change from one acceptance to the next: machines of one kind stand for one another.
-_CHANGING = ("host.name", "schema_version", *JOULE_FACTS, *NOTED)
+_CHANGING = ("host.name", "schema_version", *JOULE_FACTS, *PASSING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from bench.gate.sides.facts import ENVIRONMENT, FACTS, HOST_CLASS, NOTED, difference, host_class
+from bench.gate.sides.facts import (
+    ENVIRONMENT,
+    FACTS,
+    HOST_CLASS,
+    NOTED,
+    SM_CLOCK,
+    difference,
+    host_class,
+)
 from bench.gate.sides.medians import lasting_facts
 from tests.gate.made import FACT_VALUES, made_side, side_of
 from tests.gate.made_matches import FIVE, kinds, matched, times
@@ -115,6 +123,25 @@ def test_other_versions_of_gpu_software_are_a_remark(fact: str) -> None:
     assert matched(times(FIVE, facts={fact: "9.1.0"}), times(FIVE))[1:] == ([], [])
     # Nor does it end a history, or the medians that were accepted.
     assert fact not in lasting_facts(times(FIVE, facts={fact: "9.1.0"}).runs[0])
+
+
+@pytest.mark.parametrize(
+    ("base_mhz", "candidate_mhz", "remarks"),
+    [
+        (1980.0, 1890.0, []),  # 4.5% slower: a warmer card
+        (1980.0, 1410.0, ["the GPUs ran at 1980 / 1410 MHz in the median; a clock may be locked"]),
+        (1410.0, 1980.0, ["the GPUs ran at 1410 / 1980 MHz in the median; a clock may be locked"]),
+        (None, 1980.0, []),
+    ],
+)
+def test_a_clock_that_may_be_locked_on_one_side_is_a_remark(
+    base_mhz: float | None, candidate_mhz: float | None, remarks: list[str]
+) -> None:
+    sides = [times(FIVE, facts={SM_CLOCK: mhz}) for mhz in (base_mhz, candidate_mhz)]
+    rows, problems, found = matched(*sides)
+    assert (set(rows), problems) == ({"time_to_target_s"}, [])
+    assert [text.partition(": ")[2].removesuffix(" on one side") for text in found] == remarks
+    assert SM_CLOCK not in lasting_facts(sides[1].runs[0])
 
 
 def test_threads_and_variables_are_no_part_of_the_kind_of_host() -> None:

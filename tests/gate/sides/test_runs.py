@@ -127,6 +127,7 @@ def test_facts_are_what_has_to_be_the_same() -> None:
         "host.cuda.driver_cuda": "12.8",
         "host.cuda.torch_cuda": None,
         "host.cuda.cudnn": None,
+        "utilization.gpu_sm_clock_mhz": None,
     }
 
 
