@@ -27,6 +27,7 @@ from tests.conformance.adapters import TOOLS, find_tool
 from tests.conformance.case import Case
 from tests.conformance.cases import CASES
 from tests.conformance.judge import Outcome, outcome
+from tests.conformance.known_failures import KNOWN_FAILURES
 
 EXACT_FRAC = 0.001
 DOCS = Path(__file__).parents[1] / "docs" / "conformance.md"
@@ -84,12 +85,28 @@ def _cell(one: Outcome) -> str:
 
 
 def rendered(page: str, outcomes: Outcomes) -> str:
-    """Return the page with the table of these outcomes."""
-    heading, *body = rows(outcomes)
-    lines = [f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *body)]
+    """Return the page with the table of these outcomes, and the reasons for failures."""
+    reasons = [
+        [tool, case, reason]
+        for tool, known in KNOWN_FAILURES.items()
+        for case, reason in known.items()
+    ]
     versions = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
-    made = "\n".join([*lines, "", f"Versions: {versions}."])
+    made = "\n".join(
+        [
+            *_markdown(rows(outcomes)),
+            "",
+            f"Versions: {versions}. Why there is a ✗:",
+            "",
+            *_markdown([["tool", "case", "reason"], *reasons]),
+        ]
+    )
     return _MARKED.sub(lambda match: f"{match[1]}\n{made}\n\n{match[2]}", page)
+
+
+def _markdown(table: Sequence[Sequence[str]]) -> list[str]:
+    heading, *body = table
+    return [f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *body)]
 
 
 def _terminal_table(outcomes: Outcomes) -> Table:

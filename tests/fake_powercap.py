@@ -15,6 +15,7 @@ class FakePowercap:
         self.root = root
         self.clock = clock
         self._counters: dict[Path, EnergyCounter] = {}
+        self._shown: dict[Path, bytes] = {}  # what each file holds
 
     def add(
         self, folder: str, name: str, counter: EnergyCounter, *, limit_w: float | None = None
@@ -52,8 +53,13 @@ class FakePowercap:
     def update(self) -> None:
         """Write what each counter shows now."""
         for path, counter in self._counters.items():
-            shown_uj = round(counter.joules(self.clock()) * 1e6)
+            text = b"%d\n" % round(counter.joules(self.clock()) * 1e6)
+            held = self._shown.get(path, b"")
+            if text == held:
+                continue
             # In place: the meter holds the file open. To empty it first takes many times as long.
-            with (path / "energy_uj").open("r+b", buffering=0) as file:
-                file.write(b"%d\n" % shown_uj)
-                file.truncate()
+            with open(f"{path}/energy_uj", "r+b", buffering=0) as file:
+                file.write(text)
+                if len(text) < len(held):
+                    file.truncate()
+            self._shown[path] = text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.conformance.adapters import TOOLS, find_tool
@@ -27,6 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # In a run of the whole suite, this file is read too late to add an option.
     names = config.getoption("--tool", None)
+    if names:
+        sys.path.append(str(config.invocation_params.dir))  # as `python -m pytest` does
     try:
         config.stash[_TOOLS] = {name: find_tool(name) for name in names or TOOLS}
     except ValueError as error:

@@ -63,10 +63,20 @@ class Outcome:
 def outcome(make_tool: ToolFactory, case: Case) -> Outcome:
     """Run a tool through all windows of a case."""
     windows: list[Outcome] = []
-    for i in range(WINDOWS):
-        windows.append(_window(make_tool, case, FIRST_START_S + i * WINDOW_STEP_S))
-        if windows[-1].answer == "not run":
-            break
+    with simulated(
+        zones=case.zones,
+        cards=case.cards,
+        environment=case.environment,
+        gpu_uuids=case.gpu_uuids,
+        cuda_uuids=case.cuda_uuids,
+        num_gpus=case.num_gpus,
+    ) as machine:
+        for i in range(WINDOWS):
+            machine.restart()
+            start_s = FIRST_START_S + i * WINDOW_STEP_S
+            windows.append(_window(make_tool, machine, case, start_s))
+            if windows[-1].answer == "not run":
+                break
     worst = next((one for one in windows if one.conforms is False), windows[0])
     errors = [one.error_frac for one in windows if one.error_frac is not None]
     bounds = [one.bound_frac for one in windows if one.bound_frac is not None]
@@ -78,18 +88,12 @@ def outcome(make_tool: ToolFactory, case: Case) -> Outcome:
     )
 
 
-def _window(make_tool: ToolFactory, case: Case, start_s: float) -> Outcome:
+def _window(
+    make_tool: ToolFactory, machine: SimulatedMachine, case: Case, start_s: float
+) -> Outcome:
     true_j = case.true_j(start_s)
     try:
-        with simulated(
-            zones=case.zones,
-            cards=case.cards,
-            environment=case.environment,
-            gpu_uuids=case.gpu_uuids,
-            cuda_uuids=case.cuda_uuids,
-            num_gpus=case.num_gpus,
-        ) as machine:
-            measured = measure(make_tool(), machine, start_s, case.length_s)
+        measured = measure(make_tool(), machine, start_s, case.length_s)
     except NotRun as skipped:
         return _silent(case, true_j, "not run", None, str(skipped))
     except Refused as refusal:

@@ -83,6 +83,11 @@ class SimulatedMachine:
             [_gpu(card, self._clock) for card in cards], init_code=0 if cards else no_driver
         )
 
+    def restart(self) -> None:
+        """Go back to the beginning of time, for the next window."""
+        self._clock.now_s = OPENED_S
+        self.sleep(0.0)
+
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
         self._clock.advance(seconds)
