@@ -36,6 +36,7 @@ from torch.nn.functional import cross_entropy
 
 from bench.core.host import host_facts
 from bench.measure.cpu_samples import CgroupSamples, CpuSamples
+from bench.measure.gpu_activity import METRICS
 from bench.measure.gpu_reader import GpuReader
 from bench.measure.meter_set import MeterSet
 from bench.measure.meters.base import MeterUnavailable
@@ -230,6 +231,10 @@ def simulated_cards(num_cards: int) -> Iterator[None]:
     def energy_j() -> float:
         return 300.0 * (time.perf_counter() - started_s)
 
+    def active_s() -> dict[int, float]:
+        now_s = time.perf_counter() - started_s
+        return {0: now_s, **{metric: 0.5 * now_s for metric in METRICS.values()}}
+
     cards = [
         FakeGpu(
             f"GPU-{index}",
@@ -240,6 +245,7 @@ def simulated_cards(num_cards: int) -> Iterator[None]:
             sm_clock_mhz=1800,
             reasons=0,
             pids=[os.getpid()],
+            gpm=active_s,
         )
         for index in range(num_cards)
     ]

@@ -43,6 +43,7 @@ class GpuActivity:
         self._handle = handle
         self._clock = clock
         self._samples: list[Any] = []
+        self._asked = _question()  # once, since it has 19 kB
         try:
             for _ in range(2):
                 self._samples.append(pynvml.nvmlGpmSampleAlloc())
@@ -65,12 +66,8 @@ class GpuActivity:
             return []
         before, after = self._samples
         pynvml.nvmlGpmSampleGet(self._handle, after)
-        asked = pynvml.c_nvmlGpmMetricsGet_t()
-        asked.version = pynvml.NVML_GPM_METRICS_GET_VERSION
+        asked = self._asked
         asked.sample1, asked.sample2 = before, after
-        asked.numMetrics = len(METRICS)
-        for place, metric in enumerate(METRICS.values()):
-            asked.metrics[place].metricId = metric
         pynvml.nvmlGpmMetricsGet(asked)
         self._samples, self._sampled_s = [after, before], now_s
         return [
@@ -85,3 +82,12 @@ class GpuActivity:
             with suppress(pynvml.NVMLError):  # the driver is gone and has freed it
                 pynvml.nvmlGpmSampleFree(sample)
         self._samples = []
+
+
+def _question() -> Any:
+    asked = pynvml.c_nvmlGpmMetricsGet_t()
+    asked.version = pynvml.NVML_GPM_METRICS_GET_VERSION
+    asked.numMetrics = len(METRICS)
+    for place, metric in enumerate(METRICS.values()):
+        asked.metrics[place].metricId = metric
+    return asked

@@ -13,6 +13,9 @@ from bench.core.records.health import Utilization
 from bench.core.records.model import ModelFacts
 from bench.core.records.node import NodeFacts
 from bench.core.records.run import RunRecord
+from bench.measure.window import Window
+from bench.runs.measured import measured_record
+from tests.fake_nvml import FakeGpu, FakeNvml, install
 
 A100 = "NVIDIA A100-SXM4-80GB"
 
@@ -71,6 +74,26 @@ def test_it_is_three_forward_passes_by_the_training_time_and_the_peak_of_all_gpu
     host = {"gpus": [{"name": A100}, {"name": A100}]}
     nodes = [NodeFacts(node=node, host=host) for node in (0, 1)]
     assert mfu(trained(A100, A100, nodes=nodes)) == pytest.approx((0.125, 1248e12))
+
+
+def test_a_measured_run_has_it_in_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    install(monkeypatch, FakeNvml([FakeGpu("GPU-a", name="NVIDIA H100 80GB HBM3")]))
+    with Window({}, gpus=["a"], shared=True, period_s=None) as window:
+        pass
+    made = trained()
+    record = measured_record(
+        made.identity,
+        {"precision": "32"},
+        ROWS,
+        window,
+        host={},
+        fields={"model": made.model},
+        status="ok",
+    )
+    # The 156 TFLOPS of above are a share of the TF32 of an H100, 494.5.
+    assert record.utilization is not None
+    assert record.utilization.mfu_frac == pytest.approx(156 / 494.5)
 
 
 @pytest.mark.parametrize(
