@@ -16,7 +16,7 @@ _QUIET = SamplerReport(overhead_frac=0.0, tick_cost_s=0.0, num_ticks=0, failure=
 # Flags that follow from CPU times, the control group and the samples.
 _RECOMPUTED = (
     *("other_load", "steal", "cpu_quota"),
-    *("gpu_thermal_slowdown", "gpu_power_brake", "foreign_gpu_process"),
+    *("gpu_thermal", "gpu_power_brake", "foreign_gpu_process"),
 )
 # Fields of utilization that follow from other things, or that samples do not show exactly.
 _OF_MFU = ("mfu_frac", "mfu_peak_flops_per_s")

@@ -328,6 +328,13 @@ def test_the_rate_of_a_server_ends_with_the_query_that_came_last() -> None:
         assert found.differences == []
 
 
+def test_every_flag_of_the_samples_is_recomputed(run: Path, tmp_path: Path) -> None:
+    flags = ["cpu_quota", "gpu_thermal", "gpu_power_brake", "foreign_gpu_process"]
+    found = verify_run(changed(run, tmp_path, "health.flags", lambda _: flags))
+    keys = {each.key for each in found.differences}
+    assert {f"health.flags: {flag}" for flag in flags} <= keys
+
+
 def test_joules_that_the_counter_did_not_show_are_found(run: Path, tmp_path: Path) -> None:
     """Readings that were made up to suit the record: the counter has risen by less."""
     copy = changed(run, tmp_path, "seed", lambda value: value)
