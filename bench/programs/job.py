@@ -45,7 +45,7 @@ def measure_program(
         MeterUnavailable: A required meter cannot be read.
         OSError: The program cannot be started.
     """
-    recorded = {**plain, _PROGRAM: shlex.join(arguments)}
+    recorded = {**plain, _PROGRAM: shlex.join(map(_text, arguments))}
     del recorded["runs"]  # how often it is run changes nothing in a run
     results = Path(config.results).absolute()
     identity = new_identity(COMMAND, config_hash(recorded), _SEED, repeat or 0)
@@ -85,6 +85,11 @@ def measure_program(
     return record
 
 
+def _text(argument: str) -> str:
+    r"""An argument as a record can hold it: bytes that are no UTF-8 as `\xff`, for example."""
+    return os.fsencode(argument).decode(errors="backslashreplace")
+
+
 def _environment(folder: Path) -> dict[str, str]:
     """That of this process, with another lock.
 
@@ -94,7 +99,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _outcome(ended: Ended, arguments: Sequence[str]) -> tuple[Status, RunError | None]:
-    name = shlex.join(arguments[:1])
+    name = shlex.join(map(_text, arguments[:1]))
     if ended.exit_code == 0:
         return "ok", None
     if ended.stopped_by is not None:
@@ -109,7 +114,9 @@ def _outcome(ended: Ended, arguments: Sequence[str]) -> tuple[Status, RunError |
 def _fields(window: Window, ended: Ended, arguments: Sequence[str]) -> dict[str, Any]:
     assert window.health is not None
     program = Program(
-        arguments=list(arguments), exit_code=ended.exit_code, cpu_time_s=ended.cpu_time_s
+        arguments=[_text(each) for each in arguments],
+        exit_code=ended.exit_code,
+        cpu_time_s=ended.cpu_time_s,
     )
     return {
         "program": program,

@@ -38,6 +38,8 @@ def verify_identity(run: RawRun, found: Findings) -> None:
     config = {**record.config, **served}
     if run.is_older:
         found.cannot("config_hash", "an older version made it, and other keys went into it")
+    elif record.command == "serve" and record.trained is None:
+        found.cannot("config_hash", "the run ended before the model that it serves was known")
     else:
         hashes = [config_hash(config), config_hash(_first_repeat(config))]
         is_hash = record.config_hash in hashes

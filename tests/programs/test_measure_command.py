@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from bench.gate.matching.compare import compare
 from bench.gate.run.command import run_arguments, split_arguments
 from bench.gate.sides.read import read_side
 from bench.measure.__main__ import main
+from bench.verification.verify import verify_run
 from tests.cli.command import Answer, run_here
 
 QUICK = ("codecarbon=none", "shared=true")
@@ -99,6 +101,17 @@ def test_what_is_refused(tmp_path: Path, arguments: tuple[str, ...], code: int, 
     assert answer.code == code
     assert error in answer.err
     assert not (tmp_path / "results/measure").exists()
+
+
+def test_arguments_need_not_be_utf_8(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Names of files may be any bytes; Python holds those that are no UTF-8 as surrogates."""
+    answer = measure(tmp_path, "--", "printf", "%d %s", "1", os.fsdecode(b"caf\xe9"))
+    assert answer.code == 0
+    (record,) = records(tmp_path)
+    assert record.program.arguments == ["printf", "%d %s", "1", r"caf\xe9"]
+    assert record.config["program"] == r"printf '%d %s' 1 'caf\xe9'"
+    assert verify_run(tmp_path / "results/measure" / record.run_id).differences == []
+    capfd.readouterr()
 
 
 def test_a_program_of_ours_does_not_wait_for_the_lock_that_we_hold(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ class Program:
     """What was run, and how it ended.
 
     Attributes:
-        arguments: The command line: the program and its arguments.
+        arguments: The command line: the program and its arguments; bytes that are no UTF-8 are
+            escaped.
         exit_code: Its exit code; as in shells, 128 and the number of the signal that ended it.
         cpu_time_s: CPU time of its process and of all those that it has waited for, in the kernel
             and outside. Processes that outlive it are not counted.
