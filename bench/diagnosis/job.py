@@ -15,6 +15,7 @@ from bench.cli.app import run_once
 from bench.cli.terminal import say, wide_console
 from bench.config.doctor import DoctorConfig
 from bench.core.arrays import Floats
+from bench.core.checks import write_output
 from bench.core.host import host_facts
 from bench.core.records.energy import UnavailableMeter
 from bench.diagnosis.disturbances import Edge, kernel_counters, measured, settings
@@ -53,7 +54,7 @@ def _run(plain: Mapping[str, Any]) -> int:
     print_diagnosis(found, console)
     if config.json is not None:
         text = json.dumps(asdict(found), indent=2, allow_nan=False)
-        Path(config.json).write_text(f"{text}\n", encoding="utf-8")
+        write_output("json", Path(config.json), f"{text}\n")
     return _COMPARABLE if found.comparable else _NOT_COMPARABLE
 
 

@@ -15,6 +15,7 @@ from bench.cli.app import run_once
 from bench.cli.start import CRASHED
 from bench.cli.terminal import say, wide_console
 from bench.config.verify import VerifyConfig
+from bench.core.checks import write_output
 from bench.core.files import StoreError, expand_path
 from bench.core.find import runs_below
 from bench.verification.model import Findings
@@ -52,7 +53,7 @@ def _run(plain: Mapping[str, Any]) -> int:
         runs = {folder: asdict(each) for folder, each in found.items()}
         content = {"runs": runs, "unreadable": unreadable}
         text = json.dumps(content, indent=2, default=str)
-        Path(config.json).write_text(f"{text}\n", encoding="utf-8")
+        write_output("json", Path(config.json), f"{text}\n")
     if unreadable:
         return CRASHED
     return _DIFFER if any(each.differences for each in found.values()) else _AGREE

@@ -362,11 +362,11 @@ def test_the_command_and_its_exit_codes(run: Path, tmp_path: Path) -> None:
     changed(run, good, "seed", lambda value: value)
     changed(run, bad, "target.time_to_target_s", more)
     (changed(run, broken, "seed", lambda value: value) / "run.json").write_text("{")
-    answer = run_here(tmp_path, main, "results=good", "json=found.json")
+    answer = run_here(tmp_path, main, "results=good", "json=new/found.json")
     assert (answer.code, answer.err) == (0, "")
     assert "1 run: " in answer.out
     assert ", 0 differ" in answer.out
-    (stored,) = json.loads((tmp_path / "found.json").read_text())["runs"].values()
+    (stored,) = json.loads((tmp_path / "new/found.json").read_text())["runs"].values()
     assert stored["differences"] == []
     answer = run_here(tmp_path, main, "results=[good,bad]")
     assert answer.code == 1
