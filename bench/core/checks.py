@@ -272,19 +272,6 @@ def require_writable(key: str, path: Path) -> None:
         raise ValueError(f"{key}={path}: cannot write there ({reason})") from error
 
 
-def write_output(key: str, path: Path, text: str) -> None:
-    """Write the output file that a key names, and make its folder.
-
-    Raises:
-        ValueError: It cannot be written; the message names the key.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"{key}={path}: cannot write there ({error.strerror})") from error
-
-
 def refuse_contradictions(config: Mapping[str, Any], repeated: Mapping[str, str]) -> None:
     """Refuse a key that copies another one but has a different value.
 

@@ -124,6 +124,19 @@ def replace_file(path: Path, data: bytes) -> Path:
         raise
 
 
+def write_output(key: str, path: Path, text: str) -> None:
+    """Write the output file that a key names, and make its folder.
+
+    Raises:
+        ValueError: It cannot be written; the message names the key.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{key}={path}: cannot write there ({error.strerror})") from error
+
+
 def last_lines(path: Path, num: int, *, most_bytes: int) -> list[str]:
     """The last lines of a log that are not empty: at most num, from at most most_bytes bytes."""
     with path.open("rb") as file:

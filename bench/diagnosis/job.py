@@ -15,7 +15,7 @@ from bench.cli.app import run_once
 from bench.cli.terminal import say, wide_console
 from bench.config.doctor import DoctorConfig
 from bench.core.arrays import Floats
-from bench.core.checks import write_output
+from bench.core.files import write_output
 from bench.core.host import host_facts
 from bench.core.records.energy import UnavailableMeter
 from bench.diagnosis.disturbances import Edge, kernel_counters, measured, settings

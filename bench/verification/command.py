@@ -15,8 +15,7 @@ from bench.cli.app import run_once
 from bench.cli.start import CRASHED
 from bench.cli.terminal import say, wide_console
 from bench.config.verify import VerifyConfig
-from bench.core.checks import write_output
-from bench.core.files import StoreError, expand_path
+from bench.core.files import StoreError, expand_path, write_output
 from bench.core.find import runs_below
 from bench.verification.model import Findings
 from bench.verification.verify import verify_run
