@@ -37,6 +37,8 @@ class FakeGpu:
     used_bytes: int = 1 << 30
     energy_j: Callable[[], float] | None = None
     power_w: Callable[[], float] | None = None
+    module_w: Callable[[], float] | None = None
+    module_limit_w: float | None = None
     averaged_w: Callable[[], float] | None = None
     power_type: int = pynvml.NVML_VALUE_TYPE_UNSIGNED_INT
     limit_w: float | None = None
@@ -46,6 +48,7 @@ class FakeGpu:
     sm_clock_mhz: int | None = None
     reasons: int | None = None
     pids: Sequence[int] | None = None
+    mps_pids: Sequence[int] | None = None
     mig_enabled: bool | None = None
     total_bytes: int | None = None
     default_limit_w: float | None = None
@@ -77,6 +80,7 @@ class FakeNvml:
     driver: str | None = None
     cuda: int | None = None
     is_root: bool = True
+    is_confidential: bool | None = None
     num_open: int = field(default=0)
     gpm_samples: dict[int, Mapping[int, float]] = field(default_factory=dict)
 
@@ -160,11 +164,22 @@ class FakeNvml:
         if gpu.lost:
             return int(pynvml.NVML_ERROR_GPU_IS_LOST)
         for value in values._obj[: count.value]:
-            assert value.fieldId == pynvml.NVML_FI_DEV_POWER_INSTANT
-            power_mw = None if gpu.power_w is None else round(gpu.power_w() * 1e3)
-            value.nvmlReturn = self._put(gpu, "power", value.value, "uiVal", power_mw)
+            watts = self._field_w(gpu, value.fieldId, value.scopeId)
+            power_mw = None if watts is None else round(watts * 1e3)
+            scope = "" if value.scopeId == pynvml.NVML_POWER_SCOPE_GPU else "module "
+            value.nvmlReturn = self._put(gpu, f"{scope}power", value.value, "uiVal", power_mw)
             value.valueType = gpu.power_type
         return SUCCESS
+
+    @staticmethod
+    def _field_w(gpu: FakeGpu, name: int, scope: int) -> float | None:
+        """Of the card, and of the module that it may be part of."""
+        card, module = pynvml.NVML_POWER_SCOPE_GPU, pynvml.NVML_POWER_SCOPE_MODULE
+        if name == pynvml.NVML_FI_DEV_POWER_CURRENT_LIMIT:
+            return {card: gpu.limit_w, module: gpu.module_limit_w}[scope]
+        assert name == pynvml.NVML_FI_DEV_POWER_INSTANT
+        read = {card: gpu.power_w, module: gpu.module_w}[scope]
+        return None if read is None else read()
 
     def nvmlDeviceGetPowerUsage(self, handle: Any, power: Any) -> int:  # noqa: N802
         gpu = self._gpu(handle)
@@ -240,17 +255,35 @@ class FakeNvml:
         self, handle: Any, count: Any, processes: Any
     ) -> int:
         gpu = self._gpu(handle)
+        return self._processes(gpu, "processes", gpu.pids, count, processes)
+
+    def nvmlDeviceGetMPSComputeRunningProcesses_v3(  # noqa: N802
+        self, handle: Any, count: Any, processes: Any
+    ) -> int:
+        gpu = self._gpu(handle)
+        return self._processes(gpu, "mps", gpu.mps_pids, count, processes)
+
+    @staticmethod
+    def _processes(
+        gpu: FakeGpu, call: str, pids: Sequence[int] | None, count: Any, processes: Any
+    ) -> int:
         if gpu.lost:
             return int(pynvml.NVML_ERROR_GPU_IS_LOST)
-        if gpu.pids is None:
+        if pids is None:
             return NOT_SUPPORTED
-        if code := gpu.codes.get("processes", SUCCESS):
+        if code := gpu.codes.get(call, SUCCESS):
             return code
-        room, count._obj.value = count._obj.value, len(gpu.pids)
-        if room < len(gpu.pids):
+        room, count._obj.value = count._obj.value, len(pids)
+        if room < len(pids):
             return int(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
-        for i, pid in enumerate(gpu.pids):
+        for i, pid in enumerate(pids):
             processes[i].pid = pid
+        return SUCCESS
+
+    def nvmlSystemGetConfComputeState(self, state: Any) -> int:  # noqa: N802
+        if self.is_confidential is None:
+            return NOT_SUPPORTED
+        state._obj.ccFeature = int(self.is_confidential)
         return SUCCESS
 
     def nvmlSystemGetDriverVersion(self, buffer: Any, length: Any) -> int:  # noqa: N802

@@ -37,20 +37,33 @@ def contradicted(
     by_name = {one.name: one for one in components}
     reasons: dict[str, str] = {}
     for row in energy:
-        watts = [
-            sample.value
-            for sample in telemetry
-            if sample.metric == "gpu_power_w"
-            and sample.device == row.component
-            and 0 <= sample.t_s <= total_s
-            and 0 < sample.value <= _MAX_W
-        ]
-        if row.label != "counter" or len(watts) < MIN_SAMPLES or total_s <= 0:
+        if row.label != "counter" or total_s <= 0:
+            continue
+        # The power in the same scope, of the card or of its module; a driver may not offer it.
+        is_module = bool(by_name[row.component].includes)
+        scoped = "gpu_module_power_w" if is_module else "gpu_power_w"
+        watts = _watts(telemetry, row.component, scoped, total_s)
+        holds_more = is_module and not watts
+        if holds_more:
+            watts = _watts(telemetry, row.component, "gpu_power_w", total_s)
+        if len(watts) < MIN_SAMPLES:
             continue
         counted_w, drawn_w = row.energy_j / total_s, fmean(watts)
-        holds_more = bool(by_name[row.component].includes)
         if contradict(counted_w, drawn_w, first_holds_more=holds_more):
             reasons[row.component] = (
                 f"its counter says {counted_w:g} W on average, its power sensor {drawn_w:g} W"
             )
     return reasons
+
+
+def _watts(
+    telemetry: Sequence[TelemetryRow], device: str, metric: str, total_s: float
+) -> list[float]:
+    return [
+        sample.value
+        for sample in telemetry
+        if sample.metric == metric
+        and sample.device == device
+        and 0 <= sample.t_s <= total_s
+        and 0 < sample.value <= _MAX_W
+    ]

@@ -3,14 +3,10 @@
 `gpu_busy_frac` is NVML's utilization: the share of its last sample period (1/6 s to 1 s, depending
 on the card) in which any kernel ran. A single thread in a loop makes it 1, so it is called busy and
 not utilization. Memory is what all processes use on the device.
-
-Power is the instantaneous reading and not nvmlDeviceGetPowerUsage, which from Ampere on is a mean
-over one second.
 """
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -18,6 +14,13 @@ from typing import Any, Literal
 import pynvml
 
 from bench.measure.gpu_activity import GpuActivity
+from bench.measure.gpu_power import (
+    GPU_SCOPE,
+    MODULE_SCOPE,
+    power_seen_frac,
+    read_power_limit_w,
+    read_power_w,
+)
 from bench.measure.gpu_settings import GpuSettings, read_settings
 from bench.measure.meters.base import MeterUnavailable
 
@@ -42,20 +45,6 @@ _THERMAL = (
 _SLOWDOWN = pynvml.nvmlClocksEventReasonHwSlowdown
 _POWER_BRAKE = pynvml.nvmlClocksEventReasonHwPowerBrakeSlowdown
 _POWER_CAP = pynvml.nvmlClocksEventReasonSwPowerCap
-
-# Some power sensors look at only 10 of 20 ms, or at 25 of 100 ms. The GA100 is an Ampere chip, but
-# the sensors of other Ampere chips see everything, so it is recognised by its card names.
-# Source: Z. Yang, K. Adamek, W. Armour, "Accurate and Convenient Energy Measurements for GPUs",
-# SC24.
-_SEEN_FRAC = {
-    pynvml.NVML_DEVICE_ARCH_PASCAL: 0.5,
-    pynvml.NVML_DEVICE_ARCH_VOLTA: 0.5,
-    pynvml.NVML_DEVICE_ARCH_HOPPER: 0.25,
-}
-_LEAST_SEEN_FRAC = min(_SEEN_FRAC.values())
-_GA100 = re.compile(r"\b(A100|A30|A800)\b")
-# Modules of an Arm processor (Grace) and GPUs. Source: ml-energy/zeus, pull request #172.
-_MODULE = re.compile(r"\b(GH|GB)[2-9]00\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,14 +118,18 @@ class Gpu:
         return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1e3
 
     def power_w(self) -> float:
-        """Instantaneous power."""
-        (field,) = pynvml.nvmlDeviceGetFieldValues(self._handle, [pynvml.NVML_FI_DEV_POWER_INSTANT])
-        if field.nvmlReturn != pynvml.NVML_SUCCESS:
-            raise pynvml.NVMLError(field.nvmlReturn)
-        if field.valueType != pynvml.NVML_VALUE_TYPE_UNSIGNED_INT:
-            # NVML documents milliwatts as an unsigned integer; anything else is not understood.
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        return float(field.value.uiVal) / 1e3
+        """Instantaneous power of the card."""
+        return read_power_w(self._handle, GPU_SCOPE)
+
+    def module_power_w(self) -> float:
+        """Instantaneous power of its module, with the processor; other cards do not offer it."""
+        return read_power_w(self._handle, MODULE_SCOPE)
+
+    def module_power_limit_w(self) -> float | None:
+        """The power limit of its module; None if that is not readable."""
+        with suppress(NvmlError):
+            return read_power_limit_w(self._handle, MODULE_SCOPE)
+        return None
 
     def power_limit_w(self) -> float | None:
         """The enforced power limit, or else the configured one; None if neither is readable."""
@@ -174,13 +167,7 @@ class Gpu:
 
     def power_seen_frac(self) -> float:
         """The share of the time in which its power sensor looks; the least if that is unknown."""
-        try:
-            architecture = pynvml.nvmlDeviceGetArchitecture(self._handle)
-        except NvmlError:
-            return _LEAST_SEEN_FRAC
-        if architecture == pynvml.NVML_DEVICE_ARCH_AMPERE and _GA100.search(self.device.name):
-            return 0.25
-        return _SEEN_FRAC.get(architecture, 1.0)
+        return power_seen_frac(self._handle, self.device.name)
 
     def is_divided(self) -> bool:
         """Whether it is divided into instances of MIG; a card that does not say is not."""
@@ -244,6 +231,13 @@ class Gpu:
         running = pynvml.nvmlDeviceGetComputeRunningProcesses_v3(self._handle)
         return {process.pid for process in running}
 
+    def mps_pids(self) -> set[int]:
+        """Clients of the multi-process service (MPS) on the card; none if it does not list them."""
+        with suppress(*NOT_OFFERED):
+            running = pynvml.nvmlDeviceGetMPSComputeRunningProcesses_v3(self._handle)
+            return {process.pid for process in running}
+        return set()
+
 
 def open_library() -> list[Gpu | str]:
     """Load the library and open every card; each call needs one close_library().
@@ -288,11 +282,3 @@ def _instance(handle: Any) -> MigInstance:
             int(pynvml.nvmlDeviceGetComputeInstanceId(handle)),
         ),
     )
-
-
-def parts_in_module(name: str) -> tuple[str, ...]:
-    """Other parts of the machine that the energy counter of a card with this name includes.
-
-    On a module with its own processor (Grace-Hopper), it includes the processor and its memory.
-    """
-    return ("cpu", "dram") if _MODULE.search(name) else ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from bench.measure.gpu import (
     NOT_OFFERED,
@@ -20,7 +20,7 @@ from bench.measure.gpu import (
     close_library,
 )
 from bench.measure.gpu_activity import GpuActivity
-from bench.measure.gpu_settings import driver_versions
+from bench.measure.gpu_settings import driver_facts
 from bench.measure.meters.base import MeterUnavailable
 from bench.measure.run_gpus import open_gpus
 from bench.measure.sampler import Source
@@ -76,20 +76,33 @@ class _ForeignProcesses:
             return self._count()
 
     def _count(self) -> list[Sample]:
-        pids: dict[str, set[int]] = {}
+        own = set(self._own_pids())
+        lists: dict[str, tuple[set[int], set[int]]] = {}
         for gpu in list(self.gpus):
             try:
-                pids[gpu.name] = gpu.compute_pids()
+                listed = gpu.compute_pids()
+                # With MPS its server is on the card, too, and the clients are in another list.
+                lists[gpu.name] = listed, gpu.mps_pids() if listed - own else set()
             except NvmlError as error:
                 self.gpus.remove(gpu)
                 self._failures.append(f"{gpu.name}: processes: {error}")
-        own = set(self._own_pids()) if any(pids.values()) else set()
-        self._own_seen = self._own_seen or any(own & seen for seen in pids.values())
-        assumed = 0 if self._own_seen else 1
+        self._own_seen = self._own_seen or any(own & (a | b) for a, b in lists.values())
         return [
-            (name, "gpu_foreign_processes", float(max(0, len(seen - own) - assumed)))
-            for name, seen in pids.items()
+            sample
+            for name, (listed, clients) in lists.items()
+            for sample in self._samples(name, listed - own, clients, own)
         ]
+
+    def _samples(
+        self, name: str, others: set[int], clients: set[int], own: set[int]
+    ) -> Iterator[Sample]:
+        """Of one card, on which there are other processes than the run's, and clients of MPS."""
+        server = 1 if others - clients and clients else 0
+        assumed = 0 if self._own_seen else 1
+        num_foreign = len(others | (clients - own)) - server - assumed
+        yield name, "gpu_foreign_processes", float(max(0, num_foreign))
+        if clients:
+            yield name, "gpu_mps_clients", float(len(clients))
 
 
 class GpuReader:
@@ -120,7 +133,7 @@ class GpuReader:
                 programs see here.
         """
         self.devices: Sequence[GpuDevice] = []
-        self.driver: dict[str, str | None] = {}
+        self.driver: dict[str, str | bool | None] = {}
         # A driver says more in open(); without one, this is what is known.
         self.scope = GpuScope(
             uuids=gpus,
@@ -148,7 +161,7 @@ class GpuReader:
         """
         opened = open_gpus(self._gpus)
         self.devices = opened.devices
-        self.driver = driver_versions()
+        self.driver = driver_facts()
         names = None if self._gpus is None else frozenset(gpu.name for gpu in opened.gpus)
         self.scope = GpuScope(uuids=self._gpus, names=names, num_gpus=len(opened.devices))
         self.problems = [f"{name}: {reason}" for name, reason in opened.problems.items()]
@@ -175,6 +188,7 @@ class GpuReader:
             "utilization": lambda: [("gpu_busy_frac", gpu.busy_frac())],
             "memory": lambda: [("gpu_memory_used_bytes", gpu.memory_used_bytes())],
             "power": lambda: [("gpu_power_w", gpu.power_w())],
+            "module power": lambda: [("gpu_module_power_w", gpu.module_power_w())],
             "temperature": lambda: [("gpu_temperature_c", gpu.temperature_c())],
             "clock": lambda: [("gpu_sm_clock_mhz", gpu.sm_clock_mhz())],
             "slowdowns": gpu.slowdowns,

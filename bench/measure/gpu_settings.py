@@ -81,14 +81,32 @@ def read_settings(handle: Any) -> GpuSettings:
     )
 
 
-def driver_versions() -> dict[str, str | None]:
-    """The version of the driver, and the newest CUDA that it supports; the library must be open."""
+def driver_facts() -> dict[str, str | bool | None]:
+    """The driver: its version, the newest CUDA that it supports, and confidential computing.
+
+    The library must be open.
+    """
     cuda = _told(pynvml.nvmlSystemGetCudaDriverVersion_v2)
     return {
         "driver": _told(pynvml.nvmlSystemGetDriverVersion),
         # NVML gives 1000 x major + 10 x minor.
         "driver_cuda": None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
+        "confidential_computing": is_confidential(),
     }
+
+
+def is_confidential() -> bool | None:
+    """Whether confidential computing is on; None if the call failed.
+
+    Data are then encrypted on their way to the card, and the driver may withhold what it tells.
+    """
+    try:
+        state = pynvml.nvmlSystemGetConfComputeState()
+    except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound):
+        return False  # neither the cards nor the driver know it
+    except pynvml.NVMLError:
+        return None
+    return bool(state.ccFeature == pynvml.NVML_CC_SYSTEM_FEATURE_ENABLED)
 
 
 def _told(call: Callable[..., _Value], *arguments: Any) -> _Value | None:

@@ -151,7 +151,7 @@ class Observer:
         return [device.facts() for device in self._gpus.devices]
 
     @property
-    def driver(self) -> dict[str, str | None]:
+    def driver(self) -> dict[str, str | bool | None]:
         """Versions of the driver of the GPUs and of its CUDA; empty without a driver."""
         return self._gpus.driver
 

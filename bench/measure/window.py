@@ -240,7 +240,7 @@ class Window(PhaseWindow):
         return self._observer.devices
 
     @property
-    def driver(self) -> dict[str, str | None]:
+    def driver(self) -> dict[str, str | bool | None]:
         """Versions of the driver of the GPUs and of its CUDA; empty without a driver."""
         return self._observer.driver
 

@@ -29,9 +29,9 @@ from bench.core.errors import install_hint
 from bench.core.price import JOULES_PER_KWH
 from bench.measure import visible_gpus
 from bench.measure.energy import EnergyWindow
-from bench.measure.gpu import parts_in_module
 from bench.measure.meter_set import MeterSet
 from bench.measure.meters.base import Meter
+from bench.measure.meters.counter_scope import could_be_module
 from bench.measure.meters.nvml import NvmlMeter
 from bench.measure.meters.rapl import RaplMeter
 from bench.measure.settle import GpuScope
@@ -185,7 +185,7 @@ class Zeus(EnergyTool):
             gpus = NVIDIAGPUs().gpus
         except ZeusBaseError as error:
             raise Refused(str(error)) from error
-        if self._devices and any(parts_in_module(gpu.get_name()) for gpu in gpus):
+        if self._devices and any(could_be_module(gpu.get_name()) for gpu in gpus):
             raise NotRun("on the Arm processor of such a module it finds no zones to add")
         self._devices += [
             gpu for gpu in gpus if uuids is None or pynvml.nvmlDeviceGetUUID(gpu.handle) in uuids

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench.core.labels import EnergyLabel
@@ -85,6 +87,17 @@ def test_without_a_second_reading_nothing_is_contradicted(
 def test_a_module_may_count_more_than_its_gpu_draws_and_not_less() -> None:
     assert found(20_000.0, samples([300.0] * 20), includes=("cpu",)) == {}
     assert found(2000.0, samples([300.0] * 20), includes=("cpu",)) != {}
+
+
+def test_a_module_is_compared_with_the_power_of_the_module_where_that_is_sampled() -> None:
+    telemetry = [
+        *samples([100.0] * 20),
+        *(replace(row, metric="gpu_module_power_w") for row in samples([300.0] * 20)),
+    ]
+    assert found(6000.0, telemetry, includes=("cpu",)) == {}
+    assert found(6000.0, telemetry) != {}  # the card alone draws 2,000 J
+    # As the counter holds no more than the sensor sees, it may not show more either.
+    assert found(20_000.0, telemetry, includes=("cpu",)) != {}
 
 
 def test_a_window_without_length_is_not_judged() -> None:

@@ -137,6 +137,31 @@ def test_foreign_processes_are_judged_by_card(
     assert foreign(reader) == num_foreign
 
 
+@pytest.mark.parametrize(
+    ("pids", "clients", "num_foreign"),
+    [
+        # Under MPS the server (50) is on the card; before, it counted as a stranger.
+        ([50], [10], 0),
+        ([50], [10, 11], 0),
+        ([50], [10, 99], 1),  # another client shares the card
+        ([50, 98], [10], 1),  # one that does without MPS
+        ([50, 10], [10], 0),  # a driver that lists clients twice
+        ([50], [98], 0),  # in a container: one is taken for ours
+        ([50], [98, 99], 1),
+        ([10], [99], 0),  # not asked for: no other process is on the card
+    ],
+)
+def test_the_server_of_mps_is_no_stranger_and_its_other_clients_are(
+    monkeypatch: pytest.MonkeyPatch, pids: list[int], clients: list[int], num_foreign: int
+) -> None:
+    install(monkeypatch, FakeNvml([FakeGpu("GPU-a", pids=pids, mps_pids=clients)]))
+    reader = GpuReader(own_pids=lambda: {10, 11})
+    reader.open()
+    found = told(reader)
+    assert found[FOREIGN] == num_foreign
+    assert found.get("gpu_mps_clients") == (len(clients) if 50 in pids else None)
+
+
 def foreign(reader: GpuReader) -> dict[str, float]:
     return {name: n for name, metric, n in samples(reader) if metric == "gpu_foreign_processes"}
 

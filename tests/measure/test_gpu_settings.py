@@ -62,6 +62,7 @@ def test_the_settings_of_each_gpu_of_a_run_and_its_driver_are_facts_of_the_recor
     )
     monkeypatch.setitem(sys.modules, "torch", torch)
     fake = FakeNvml([card("GPU-a"), FakeGpu("GPU-b")], driver="570.86.15", cuda=12080)
+    fake.is_confidential = True
     install(monkeypatch, fake)
     window = Window({}, gpus=["a", "b"], shared=True)
     with window:
@@ -73,7 +74,7 @@ def test_the_settings_of_each_gpu_of_a_run_and_its_driver_are_facts_of_the_recor
     # What a card does not tell is not known.
     assert silent == {"index": 1, "uuid": "GPU-b", **known, **dict.fromkeys(SETTINGS)}
     versions = {"driver": "570.86.15", "driver_cuda": "12.8", "torch_cuda": "13.2"}
-    assert host["cuda"] == {**versions, "cudnn": "9.26.0"}
+    assert host["cuda"] == {**versions, "cudnn": "9.26.0", "confidential_computing": True}
     for number, text in ((8902, "8.9.2"), (None, None)):  # before version 9, and without cuDNN
         cudnn.version = lambda number=number: number
         host = node_facts(1, {}, window, telemetry=None, phase_energy=None).host
@@ -100,4 +101,6 @@ def test_a_call_that_fails_leaves_its_setting_unknown(monkeypatch: pytest.Monkey
     reader.open()
     expected = SETTINGS | dict.fromkeys(("ecc", "power_limit_min_w", "power_limit_max_w"))
     assert {name: reader.devices[0].facts()[name] for name in SETTINGS} == expected
-    assert reader.driver == {"driver": None, "driver_cuda": None}
+    # A driver that has no such call has no confidential computing.
+    unknown = {"driver": None, "driver_cuda": None}
+    assert reader.driver == {**unknown, "confidential_computing": False}

@@ -355,6 +355,18 @@ def test_required_meters_of_which_none_measures_the_gpu_end_the_window_before_it
     assert energy_flags(measured(clock, cpu_only(clock), [], required=True)) == []
 
 
+def test_a_module_that_its_name_does_not_show_is_charged_once(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    """By the power of the module. Before, the processor was added: 5,100 J."""
+    (module,) = cards(clock, 500.0)
+    module.name, module.power_w, module.module_w = "Next superchip", lambda: 300.0, lambda: 510.0
+    install(monkeypatch, FakeNvml([module]))
+    window = measured(clock, nvml_and_cpu(clock), ["GPU-a"])
+    assert rows(window) == {"gpu0": 5000.0}
+    assert window.energy_j == pytest.approx(5000.0, abs=0.01)
+
+
 def test_a_required_meter_must_measure_every_gpu_of_the_run(
     monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:

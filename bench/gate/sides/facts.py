@@ -109,6 +109,10 @@ def _on_off(value: Any) -> str:
     return "on" if value else "off"
 
 
+def _known_on_off(value: Any) -> str | None:
+    return None if value is None else _on_off(value)
+
+
 def _major(version: Any) -> str | None:
     """The first number of a version, by which NVIDIA names branches of its driver."""
     return version.partition(".")[0] if isinstance(version, str) else None
@@ -170,6 +174,7 @@ _GPUS = {
     "host.gpus.ecc": _of_gpus("ecc", _on_off),
     "host.gpus.mig": _of_gpus("mig", _on_off),
     "host.cuda.driver_major": _entry_of("cuda", "driver", _major),
+    "host.cuda.confidential_computing": _entry_of("cuda", "confidential_computing", _known_on_off),
 }
 # A difference in these is noted, and the sides are compared all the same.
 _NOTED = {

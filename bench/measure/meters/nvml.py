@@ -14,17 +14,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from bench.measure.clock import Clock
-from bench.measure.gpu import Gpu, NvmlError, close_library, parts_in_module
+from bench.measure.gpu import Gpu, NvmlError, close_library
+from bench.measure.gpu_settings import is_confidential
 from bench.measure.meters.base import Component, MeterUnavailable, Reading
 from bench.measure.meters.counter import CounterSum, still_or_slow
+from bench.measure.meters.counter_scope import (
+    DEFAULT_MAX_W,
+    LEAST_W,
+    PEAK_OVER_LIMIT,
+    CounterScope,
+    WatchedCounter,
+)
 from bench.measure.meters.integral import ERROR_FRAC, PowerIntegral
-from bench.measure.meters.refresh import WATCH_S, Watch, contradict, watch
+from bench.measure.meters.refresh import WATCH_S, Watch, watch
 from bench.measure.run_gpus import open_gpus
 
-# Capping power takes a while. Source: the plausibility limit of the ML.ENERGY benchmark.
-PEAK_OVER_LIMIT = 1.7
-DEFAULT_MAX_W = 1500.0
-LEAST_W = 0.5  # a card that is on draws more, even asleep
 STEP_J = 1e-3  # the counter is in millijoules
 COUNTER_TICK_S = 1.0  # the most to be estimated if the driver is reloaded
 
@@ -72,6 +76,9 @@ class NvmlMeter:
                 self._sources.append(card.source(self._clock()))
             except (MeterUnavailable, NvmlError) as error:
                 refused[card.gpu.name] = f"{card.gpu.device.name}: {error}"
+        if refused and is_confidential():
+            note = "confidential computing is on, and may withhold it"
+            refused = {name: f"{reason} ({note})" for name, reason in refused.items()}
         if not self._sources:
             close_library()
             raise MeterUnavailable("; ".join(f"{name}: {why}" for name, why in refused.items()))
@@ -106,10 +113,10 @@ class _Card:
 
     def __init__(self, gpu: Gpu, clock: Clock) -> None:
         self.gpu = gpu
-        self.counter = Watch(gpu.energy_j, clock, errors=NvmlError, reference=gpu.power_w)
+        self._watched = WatchedCounter(gpu, clock)
+        self.counter = self._watched.watch
         self._clock = clock
         self._power: Watch | None = None
-        self._included = parts_in_module(gpu.device.name)
         limit_w = gpu.power_limit_w()
         self._max_w = PEAK_OVER_LIMIT * limit_w if limit_w else DEFAULT_MAX_W
 
@@ -124,16 +131,10 @@ class _Card:
             return self.counter.failure
         if self.counter.too_seldom:
             return still_or_slow(self.counter.num_changes, WATCH_S, self.counter.shown)
-        counted_w, power_w = self.counter.rate, self.counter.mean_reference
-        if counted_w is None:
-            return None
-        if not self._is_possible(counted_w):
-            return f"counts {counted_w:g} W, which cannot be"
-        if power_w is None or not self._is_possible(power_w):
-            return None
-        if contradict(counted_w, power_w, first_holds_more=bool(self._included)):
-            return f"counts {counted_w:g} W while the card draws {power_w:g} W"
-        return None
+        return self._scope().fault
+
+    def _scope(self) -> CounterScope:
+        return self._watched.scope(self._max_w)
 
     def source(self, now_s: float) -> _Counter | PowerIntegral:
         """The best source of joules.
@@ -144,7 +145,7 @@ class _Card:
         """
         no_counter, power = self.counter_fault(), self._power
         if power is None or no_counter is None:
-            return _Counter(self.gpu, self.counter, now_s, self._max_w, self._included)
+            return _Counter(self.gpu, self.counter, now_s, self._scope())
         no_power = power.failure
         if no_power is None and not self._is_possible(power.shown):
             no_power = f"reads {power.shown:g} W, which cannot be"
@@ -162,28 +163,26 @@ class _Card:
 class _Counter:
     """The card's energy counter since the driver was loaded; it does not wrap."""
 
-    def __init__(
-        self, gpu: Gpu, counter: Watch, now_s: float, max_w: float, included: tuple[str, ...]
-    ) -> None:
+    def __init__(self, gpu: Gpu, counter: Watch, now_s: float, scope: CounterScope) -> None:
         self._gpu = gpu
         self._sum = CounterSum(
             gpu.energy_j(),
             now_s,
-            max_w=max_w,
+            max_w=scope.max_w,
             refresh_s=counter.refresh.longest_s,
             step_j=STEP_J,
         )
-        what = "total_energy_counter of the whole module" if included else "total_energy_counter"
+        of_what = " of the whole module" if scope.included else ""
         self.component = Component(
             name=gpu.name,
-            source=f"nvml({what}, {gpu.device.name})",
+            source=f"nvml(total_energy_counter{of_what}, {gpu.device.name})",
             label="counter",
             refresh_s=counter.refresh.typical_s,
             error_frac=ERROR_FRAC,
             edge_error_j=self._sum.edge_error_j,
             tick_s=COUNTER_TICK_S,
             least_w=LEAST_W,
-            includes=included,
+            includes=scope.included,
         )
 
     def read(self, clock: Clock) -> Reading:

@@ -48,7 +48,7 @@ class _Change:
     after_s: float
     before_s: float
     shown: float
-    reference: float | None
+    references: tuple[float | None, ...]
 
 
 class Watch:
@@ -66,7 +66,7 @@ class Watch:
         clock: Clock,
         *,
         errors: type[Exception] | tuple[type[Exception], ...],
-        reference: Callable[[], float] | None = None,
+        references: Sequence[Callable[[], float]] = (),
     ) -> None:
         """Read it for the first time.
 
@@ -74,7 +74,7 @@ class Watch:
             read: Reads the value to watch.
             clock: Monotonic seconds.
             errors: Exceptions of `read` that mean that the value cannot be read.
-            reference: Read at each change, for comparison; may raise the same errors.
+            references: Read at each change, for comparison; may raise the same errors.
         """
         self.too_seldom = False
         self.failure: str | None = None
@@ -82,7 +82,7 @@ class Watch:
         self._read = read
         self._clock = clock
         self._errors = errors
-        self._reference = reference
+        self._references: list[Callable[[], float] | None] = list(references)
         self._changes: list[_Change] = []
         self._began_s = clock()
         try:
@@ -102,7 +102,7 @@ class Watch:
             return True
         if len(self._changes) < _ENOUGH_CHANGES:
             return False
-        return self._reference is None or self._span_s >= _RATE_S
+        return not any(self._references) or self._span_s >= _RATE_S
 
     def poll(self) -> None:
         """Read once more."""
@@ -116,7 +116,7 @@ class Watch:
             return
         if shown != self.shown:
             now_s = self._clock()
-            self._changes.append(_Change(self._began_s, now_s, shown, self._read_reference()))
+            self._changes.append(_Change(self._began_s, now_s, shown, self._read_references()))
         self._began_s, self.shown = began_s, shown
 
     def conclude(self) -> None:
@@ -146,24 +146,33 @@ class Watch:
         return (self._changes[-1].shown - self._changes[0].shown) / self._span_s
 
     @property
-    def mean_reference(self) -> float | None:
-        """The mean of the reference; None if it could not be read every time."""
-        known = [one.reference for one in self._changes if one.reference is not None]
-        return fmean(known) if known and len(known) == len(self._changes) else None
+    def mean_references(self) -> list[float | None]:
+        """The mean of each reference; None if it could not be read every time."""
+        columns = zip(*(one.references for one in self._changes), strict=True)
+        means = [_mean(column) for column in columns]
+        return means or [None] * len(self._references)
 
     @property
     def _span_s(self) -> float:
         """From the first change to the last."""
         return self._changes[-1].before_s - self._changes[0].before_s
 
-    def _read_reference(self) -> float | None:
-        if self._reference is None:
+    def _read_references(self) -> tuple[float | None, ...]:
+        return tuple(self._read_reference(place) for place in range(len(self._references)))
+
+    def _read_reference(self, place: int) -> float | None:
+        if (read := self._references[place]) is None:
             return None
         try:
-            return self._reference()
+            return read()
         except self._errors:  # without a reference there is no comparison, but the reading is fine
-            self._reference = None
+            self._references[place] = None
             return None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None
 
 
 def watch(watches: Sequence[Watch], clock: Clock, sleep: Callable[[float], None]) -> None:

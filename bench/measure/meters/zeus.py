@@ -7,13 +7,22 @@ their power when it opens them. Source: https://ml.energy/zeus; an optional extr
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.core.errors import needs_extra
 from bench.core.labels import EnergyLabel
-from bench.measure.gpu import close_library, parts_in_module
+from bench.measure.clock import Clock
+from bench.measure.gpu import Gpu, NvmlError, close_library
 from bench.measure.meters.base import Component, MeterUnavailable, Reading
+from bench.measure.meters.counter_scope import (
+    PEAK_OVER_LIMIT,
+    CounterScope,
+    WatchedCounter,
+    could_be_module,
+)
+from bench.measure.meters.refresh import watch
 from bench.measure.run_gpus import open_gpus
 
 # Error of GPU counters, as found for NVIDIA cards (bench.measure.meters.nvml); only those were
@@ -26,8 +35,6 @@ GPU_TICK_S = 1.0  # often enough to notice a counter that stands still
 SOC_ERROR_FRAC = 1.0
 SOC_REFRESH_S = 0.1
 SOC_MAX_W = 200.0  # above the power supply of any of these machines but the largest desktops
-# A power limit is an average: short peaks go beyond it.
-PEAK_OVER_LIMIT = 1.7
 
 # Fields of its measurements, with our names of components. The sum over the whole board is left out
 # because it includes the others.
@@ -49,8 +56,22 @@ _Joules = dict[str, float | str]
 class ZeusMeter:
     """Measures the GPUs of the run and the system on a chip, as far as Zeus finds them."""
 
-    def __init__(self) -> None:
-        """Nothing is read yet."""
+    def __init__(
+        self,
+        *,
+        clock: Clock = time.perf_counter,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            clock: Monotonic seconds.
+            sleep: Waits for a number of seconds, while what the counter of a module counts is
+                found.
+        """
+        self._clock = clock
+        self._sleep = sleep
+        self._scopes: dict[str, CounterScope] = {}
         self.components: Sequence[Component] = ()
         self.refused: dict[str, str] = {}
         self._uuids: Sequence[str] | None = None
@@ -119,15 +140,17 @@ class ZeusMeter:
         cards = self._cards()
         for name, card in list(cards.items()):
             joules = self._counter_j(card)
-            if isinstance(joules, str):
-                self.refused[name] = joules
+            scope = self._scopes.get(name)
+            fault = joules if isinstance(joules, str) else scope and scope.fault
+            if fault:
+                self.refused[name] = fault
                 del cards[name]
 
         def read() -> _Joules:
             return {name: self._counter_j(card) for name, card in cards.items()}
 
         self._readers.append(read)
-        return [_gpu_component(name, card) for name, card in cards.items()]
+        return [_gpu_component(name, card, self._scopes.get(name)) for name, card in cards.items()]
 
     def _cards(self) -> dict[str, Any]:
         """Zeus's objects for the GPUs of the run, by component; NVIDIA's by NVML's index."""
@@ -140,6 +163,7 @@ class ZeusMeter:
             opened = open_gpus(self._uuids)
             self._has_library = True
             self.refused |= opened.problems
+            self._scopes = self._find_scopes(opened.gpus)
             return {gpu.name: NVIDIAGPU(gpu.index) for gpu in opened.gpus}
         cards = zeus_gpu.get_gpus().gpus
         if self._uuids is not None and len(self._uuids) != len(cards):
@@ -148,6 +172,15 @@ class ZeusMeter:
                 "hide the others by HIP_VISIBLE_DEVICES"
             )
         return {f"gpu{index}": card for index, card in enumerate(cards)}
+
+    def _find_scopes(self, gpus: Sequence[Gpu]) -> dict[str, CounterScope]:
+        """Find what the counters of cards count that are part of a module, by name."""
+        watched = {gpu: WatchedCounter(gpu, self._clock) for gpu in gpus if _is_in_module(gpu)}
+        watch([one.watch for one in watched.values()], self._clock, self._sleep)
+        return {
+            gpu.name: one.scope(PEAK_OVER_LIMIT * (gpu.power_limit_w() or 0.0))
+            for gpu, one in watched.items()
+        }
 
     def _counter_j(self, card: Any) -> float | str:
         try:
@@ -181,9 +214,18 @@ class ZeusMeter:
         ]
 
 
-def _gpu_component(name: str, card: Any) -> Component:
+def _is_in_module(gpu: Gpu) -> bool:
+    try:
+        return gpu.module_power_w() > 0
+    except NvmlError:
+        return could_be_module(gpu.device.name)
+
+
+def _gpu_component(name: str, card: Any, scope: CounterScope | None) -> Component:
+    included = scope.included if scope else ()
     max_w = PEAK_OVER_LIMIT * card.get_power_management_limit() / 1e3
-    included = parts_in_module(card.get_name())
+    if scope:
+        max_w = max(max_w, scope.max_w)
     return Component(
         name=name,
         source=f"zeus({card.get_name()}{', the whole module' if included else ''})",

@@ -87,6 +87,7 @@ def test_facts_are_what_has_to_be_the_same() -> None:
         "host.gpus.ecc": "on",
         "host.gpus.mig": "unknown, off",
         "host.cuda.driver_major": "570",
+        "host.cuda.confidential_computing": None,
         "host.num_threads": 2,
         "host.num_interop_threads": 4,
         "host.runtime.threads": 3,

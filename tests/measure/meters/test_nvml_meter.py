@@ -495,14 +495,18 @@ def shows(
     counted_w: float | None,
     power_w: float | None,
     name: str = "Fake RTX",
+    *,
+    module_w: float | None = None,
 ) -> FakeGpu:
-    """A card whose counter goes at one pace and whose sensor shows another."""
+    """A card whose counter goes at one pace and whose sensors show another."""
     return FakeGpu(
         "GPU-a",
         name,
         limit_w=LIMIT_W,
         energy_j=None if counted_w is None else lambda: 12345.0 + counted_w * clock(),
         power_w=None if power_w is None else lambda: power_w,
+        module_w=None if module_w is None else lambda: module_w,
+        module_limit_w=1000.0,
     )
 
 
@@ -577,6 +581,56 @@ def test_a_module_counts_more_than_its_gpu_draws_and_includes_the_processor(
     # It cannot count less.
     gpu = shows(clock, 40.0, 100.0, "NVIDIA GH200 480GB")
     assert opened(monkeypatch, clock, gpu).components[0].label == "integrated"
+
+
+GH200, GB200 = "NVIDIA GH200 480GB", "NVIDIA GB200"
+SEVERAL = "counts a whole module, of which the card is one of several GPUs"
+
+
+@pytest.mark.parametrize(
+    ("name", "counted_w", "card_w", "module_w", "is_module", "fault"),
+    [
+        (GH200, 250.0, 100.0, 260.0, True, None),
+        (GH200, 180.0, 170.0, 176.0, True, None),  # too close to tell, so the name decides
+        (GH200, 900.0, 400.0, 890.0, True, None),  # beyond the limit of the card: 680 W
+        # These three failed before, where the name alone decided.
+        (GH200, 101.0, 100.0, 260.0, False, None),  # its processor was left out
+        (GB200, 300.0, 290.0, 900.0, False, None),  # so was that of this one
+        ("NVIDIA next", 180.0, 100.0, 185.0, True, None),  # its processor was counted twice
+        ("Fake RTX", 100.0, 98.0, 100.0, False, None),  # no module, whatever the driver answers
+        # A module of two GPUs: half of it would be another's.
+        (GB200, 900.0, 290.0, 905.0, False, SEVERAL),
+        # Against the power in the same scope.
+        (GH200, 600.0, 100.0, 250.0, False, "W while the module draws 250 W"),
+        ("Fake RTX", 600.0, 250.0, None, False, "W while the card draws 250 W"),
+    ],
+)
+def test_what_a_counter_counts_is_found_by_the_power_in_both_scopes(
+    monkeypatch: pytest.MonkeyPatch,
+    clock: FakeClock,
+    name: str,
+    counted_w: float,
+    card_w: float,
+    module_w: float | None,
+    is_module: bool,
+    fault: str | None,
+) -> None:
+    gpu = shows(clock, counted_w, card_w, name, module_w=module_w)
+    (component,) = opened(monkeypatch, clock, gpu).components
+    assert component.includes == (("cpu", "dram") if is_module else ())
+    assert component.label == ("counter" if fault is None else "integrated")
+    assert ("of the whole module" in component.source) == is_module
+    assert fault is None or fault in component.source
+
+
+def test_confidential_computing_is_named_where_a_card_tells_nothing(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    fake = FakeNvml([shows(clock, None, None)], is_confidential=True)
+    install(monkeypatch, fake)
+    with pytest.raises(MeterUnavailable, match=r"Not Supported \(confidential computing is on"):
+        NvmlMeter(clock=clock, sleep=clock.advance).open()
+    assert fake.num_open == 0
 
 
 @pytest.mark.parametrize("name", ["NVIDIA H200", "NVIDIA B200", "NVIDIA GeForce RTX 5090"])

@@ -163,6 +163,35 @@ def test_a_counter_whose_readings_cannot_be_has_failed(
     assert meters.unavailable[-1].reason == f"failed while measuring: {reason}"
 
 
+@pytest.mark.parametrize(
+    ("name", "module_w", "included", "refused"),
+    [
+        ("Next superchip", 255.0, ("cpu", "dram"), None),
+        ("NVIDIA GH200 480GB", 700.0, (), None),  # the counter is that of the card
+        ("NVIDIA GB200", 255.0, (), "counts a whole module, of which the card is one of several"),
+    ],
+)
+def test_what_the_counter_of_a_module_counts_is_found_by_its_power(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    module_w: float,
+    included: tuple[str, ...],
+    refused: str | None,
+) -> None:
+    """The counter goes at 250 W."""
+    clock = FakeClock(1000.0)
+    card_w = 245.0 if module_w > 500 else 100.0
+    gpu = counting("GPU-a", clock, name=name, power_w=lambda: card_w, module_w=lambda: module_w)
+    install(monkeypatch, FakeNvml([gpu]))
+    meter = ZeusMeter(clock=clock, sleep=clock.advance)
+    if refused is not None:
+        with pytest.raises(MeterUnavailable, match=refused):
+            meter.open()
+        return
+    meter.open()
+    assert meter.components[0].includes == included
+
+
 def test_a_module_includes_its_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = counting("GPU-a", FakeClock(1000.0), name="NVIDIA GH200 480GB")
     install(monkeypatch, FakeNvml([gpu]))
