@@ -147,7 +147,9 @@ def _add_uuid(found: _Found, uuid: str, cards: Sequence[Gpu | str]) -> None:
         if isinstance(card, Gpu) and _without_prefix(card.uuid) == _without_prefix(uuid):
             found.add(card)
             return
-    instance = find_instance(uuid if uuid.startswith("MIG-") else f"MIG-{uuid}", cards)
+    # torch gives the UUID of an instance without a prefix, and callers may have added one.
+    entry = uuid if uuid.startswith("MIG-") else f"MIG-{uuid.removeprefix('GPU-')}"
+    instance = find_instance(entry, cards)
     if uuid.startswith("MIG-") or instance.found is not None:
         found.refuse_instance(uuid, instance)
     else:

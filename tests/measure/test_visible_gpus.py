@@ -171,7 +171,7 @@ def test_an_instance_that_nobody_knows_is_one_nevertheless(
     assert reason.startswith("an instance of MIG has no energy counter of its own")
 
 
-@pytest.mark.parametrize("uuid", ["MIG-c1", "c1"])
+@pytest.mark.parametrize("uuid", ["MIG-c1", "c1", "GPU-c1"])
 def test_the_uuid_that_torch_has_of_an_instance_is_found(
     monkeypatch: pytest.MonkeyPatch, uuid: str
 ) -> None:
