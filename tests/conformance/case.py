@@ -150,6 +150,25 @@ def eight(
     )
 
 
+def grace(name: str, zone: Zone, card: PowerCurve, module: PowerCurve, *, is_shown: bool) -> Case:
+    """A GPU whose counter includes the processor beside it, which has a zone, too."""
+    made = Card(
+        curve=card,
+        counter=EnergyCounter(module),
+        module=module if is_shown else None,
+        product="NVIDIA GH200 480GB",
+        architecture=pynvml.NVML_DEVICE_ARCH_HOPPER,
+    )
+    return Case(
+        name=f"Grace-Hopper, {name}",
+        truth=(module,),
+        zones=(zone,),
+        cards=(made,),
+        num_gpus=1,
+        exact=True,
+    )
+
+
 def mig(name: str, visible: str) -> Case:
     """Two instances on one card, whose counter is that of both."""
     ours, both = constant(100.0), constant(250.0)

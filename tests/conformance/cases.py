@@ -14,6 +14,7 @@ from tests.conformance.case import (
     Case,
     eight,
     gpu,
+    grace,
     mig,
     power,
     rapl,
@@ -138,21 +139,8 @@ CASES = (
         exact=True,
     ),
     # The zone stands for whatever a tool reads or models of the processor of the module.
-    Case(
-        name="GPU whose counter includes the processor (Grace-Hopper)",
-        truth=(_MODULE,),
-        zones=(_PACKAGE,),
-        cards=(
-            Card(
-                curve=_GPU,
-                counter=EnergyCounter(_MODULE),
-                product="NVIDIA GH200 480GB",
-                architecture=pynvml.NVML_DEVICE_ARCH_HOPPER,
-            ),
-        ),
-        num_gpus=1,
-        exact=True,
-    ),
+    grace("power of the module not shown", _PACKAGE, _GPU, _MODULE, is_shown=False),
+    grace("power of the module shown", _PACKAGE, _GPU, _MODULE, is_shown=True),
     mig("instance named", MIG_UUID),
     mig("card named", "0"),
 )

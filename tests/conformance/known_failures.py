@@ -5,6 +5,7 @@ from __future__ import annotations
 _NO_COUNTER = "it integrates power only of cards before Volta"
 _MIG_CARD = "it takes the joules of the whole card for those of the instance"
 _TWO_MODELS = "two models of GPU, one visible by CUDA's number"
+_TWICE = "it adds the processor again"
 _ORDER = "it takes CUDA's number for NVML's"
 _STANDS_STILL = "it states 0 J"
 
@@ -22,7 +23,8 @@ KNOWN_FAILURES: dict[str, dict[str, str]] = {
         "eight GPUs, one used, visible by UUID": (
             "it strips the G of the UUID as if it were one of MIG, finds no card and states 0 J"
         ),
-        "GPU whose counter includes the processor (Grace-Hopper)": "it adds the processor again",
+        "Grace-Hopper, power of the module not shown": _TWICE,
+        "Grace-Hopper, power of the module shown": _TWICE,
         _TWO_MODELS: _ORDER,
         "MIG, instance named": "it finds no card and states 0 J",
         "MIG, card named": _MIG_CARD,

@@ -40,6 +40,7 @@ class Card:
         curve: What its power sensor sees.
         counter: Its energy counter; None if it has none.
         averaged_s: The sensor shows the mean of this much of each refresh of 0.1 s.
+        module: Power of the module that it is on; None if the driver does not show that.
         instances: Instances of MIG that it is divided into.
         lost_s: When it falls off the bus.
     """
@@ -50,6 +51,7 @@ class Card:
     averaged_s: float = POWER_REFRESH_S
     product: str = "Fake RTX"
     architecture: int = pynvml.NVML_DEVICE_ARCH_ADA
+    module: PowerCurve | None = None
     instances: tuple[FakeInstance, ...] = ()
     lost_s: float | None = None
 
@@ -106,6 +108,8 @@ class SimulatedMachine:
 def _gpu(card: Card, clock: FakeClock) -> FakeGpu:
     sensor = PowerSensor(card.curve, POWER_REFRESH_S, card.averaged_s)
     counter = card.counter
+    # Of a card that is on no module this is not offered.
+    module = PowerSensor(card.module or card.curve, POWER_REFRESH_S, card.averaged_s)
 
     def averaged_w() -> float:
         """Mean of the sensor's values over the last second, as nvmlDeviceGetPowerUsage has it."""
@@ -121,6 +125,7 @@ def _gpu(card: Card, clock: FakeClock) -> FakeGpu:
         energy_j=None if counter is None else lambda: counter.joules(clock()),
         power_w=lambda: sensor.watts(clock()),
         averaged_w=averaged_w,
+        module_w=None if card.module is None else lambda: module.watts(clock()),
         mig_enabled=bool(card.instances),
         instances=card.instances,
     )
