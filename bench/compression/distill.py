@@ -78,10 +78,6 @@ class Teacher:
         """Move to a device."""
         self.network.to(device)
 
-    def compile(self) -> None:
-        """Have torch compile the network at its first call."""
-        self.network.compile()
-
 
 class Distilled(TaskModule):
     """A classifier whose training loss is against its teacher and the labels."""
@@ -93,6 +89,7 @@ class Distilled(TaskModule):
         make_optimizer: MakeOptimizer,
         make_schedule: MakeSchedule,
         channels_last: bool,
+        dtype: torch.dtype | None = None,
         *,
         teacher: Teacher,
         temperature: float,
@@ -106,11 +103,12 @@ class Distilled(TaskModule):
             make_optimizer: As in TaskModule.
             make_schedule: As in TaskModule.
             channels_last: As in TaskModule.
+            dtype: As in TaskModule; the teacher computes in the type that it was trained in.
             teacher: A network for the same classes.
             temperature: As in distillation_loss.
             alpha: As in distillation_loss.
         """
-        super().__init__(network, task, make_optimizer, make_schedule, channels_last)
+        super().__init__(network, task, make_optimizer, make_schedule, channels_last, dtype)
         self._teacher = teacher
         self._temperature = temperature
         self._alpha = alpha

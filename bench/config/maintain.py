@@ -9,7 +9,8 @@ from typing import Annotated, Any, Self
 from annotated_types import Ge, Gt, Le
 
 from bench.config.run import RunConfig
-from bench.config.train import BudgetConfig, TrainerConfig
+from bench.config.train import BudgetConfig
+from bench.config.trainer import TrainerConfig
 from bench.core.checks import (
     MISSING,
     Amount,

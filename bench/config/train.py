@@ -12,6 +12,7 @@ from annotated_types import Ge, Lt, MinLen
 from bench.config.nodes import require_ranges
 from bench.config.recipe import DistillConfig, Recipe
 from bench.config.run import RunConfig
+from bench.config.trainer import TrainerConfig
 from bench.core.checks import (
     MISSING,
     CheckedAs,
@@ -19,7 +20,6 @@ from bench.core.checks import (
     KeyGroup,
     PositiveAmount,
     PositiveCount,
-    Threads,
     one_of,
     refuse_contradictions,
     require_one_of,
@@ -37,8 +37,6 @@ _REPEATED = {
 }
 # The task whose module and data are the user's own; its qualities are what the module logs.
 MODULE = "module"
-# Keys of the group trainer that set something on GPUs.
-_GPU_ONLY = ("gpu_power_limit_w", "gpu_clock_mhz")
 # Keys that a module decides itself, in configure_optimizers: they are null in its configuration.
 DECIDED_BY_MODULE = ("optimizer", "schedule", "lr_scaling", "lr_reference_batch_size")
 # Arguments that the job fills in itself, and the key that decides the value.
@@ -73,42 +71,6 @@ class CutoffConfig(KeyGroup):
 
 
 @dataclass(kw_only=True)
-class TrainerConfig(KeyGroup):
-    """The devices of the training, and how it computes."""
-
-    loop: Annotated[str, one_of(("lightning", "fabric"))] = "lightning"
-    accelerator: Annotated[str, one_of(("auto", "cpu", "gpu"))] = "auto"
-    devices: PositiveCount = 1
-    num_nodes: PositiveCount = 1
-    num_threads: Threads | None = None
-    compile: bool = False
-    channels_last: bool = False
-    num_warmup_steps: Count = 3
-    deterministic: bool = False
-    gpu_power_limit_w: PositiveAmount | None = None
-    gpu_clock_mhz: PositiveCount | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse keys of a GPU for a training on the CPU.
-
-        Raises:
-            ValueError: There is such a key; the message names it.
-        """
-        for name in _GPU_ONLY:
-            value = getattr(self, name)
-            if value is not None and self.accelerator == "cpu":
-                raise ValueError(
-                    f"trainer.{name}={value:g}: needs a GPU, and trainer.accelerator=cpu uses "
-                    "none; leave it out"
-                )
-
-    @property
-    def num_ranks(self) -> int:
-        """Processes that train together: one for each device of each node."""
-        return self.devices * self.num_nodes
-
-
-@dataclass(kw_only=True)
 class ProbeConfig(KeyGroup):
     """Requests and durations of the serving probe at the end of a run."""
 
@@ -129,7 +91,7 @@ class TrainConfig(RunConfig):
     lr: PositiveAmount | None = 0.003
     lr_scaling: Annotated[str, one_of(("none", "linear", "sqrt"))] | None = "none"
     lr_reference_batch_size: PositiveCount | None = 32
-    precision: Annotated[str, one_of(("32", "bf16-mixed", "16-mixed"))] = "32"
+    precision: Annotated[str, one_of(("32", "bf16-mixed", "16-mixed", "bf16-true"))] = "32"
     task: Annotated[str, one_of((*TASK_QUALITIES, MODULE))] = "classification"
     metrics: dict[str, Any] = field(default_factory=dict)
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
@@ -245,6 +207,14 @@ def _require_module(config: TrainConfig) -> None:
         "trainer.loop=fabric": (
             config.trainer.loop == "fabric",
             "has hooks and logs that only Lightning's Trainer calls; use trainer.loop=lightning",
+        ),
+        "precision=bf16-true": (
+            config.precision == "bf16-true",
+            "leaves its weights to the module; convert them there, or use bf16-mixed",
+        ),
+        f"trainer.data_memory={config.trainer.data_memory}": (
+            config.trainer.data_memory != "host",
+            "leaves its data to the module; pin or move batches there",
         ),
         "trainer.compile=true": (
             config.trainer.compile,

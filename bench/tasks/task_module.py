@@ -94,6 +94,7 @@ class TaskModule(pl.LightningModule):
         make_optimizer: MakeOptimizer,
         make_schedule: MakeSchedule,
         channels_last: bool,
+        dtype: torch.dtype | None = None,
     ) -> None:
         """Take the network; Lightning has its optimizer made when training starts.
 
@@ -104,11 +105,19 @@ class TaskModule(pl.LightningModule):
             make_schedule: Makes the schedule of an optimizer; None keeps its learning rate.
             channels_last: Keep images and weights in memory with the channels last, which is often
                 faster for convolutions.
+            dtype: Convert the weights to this type, compute in it, and give outputs in float32, in
+                which the loss is computed; None leaves all types as they are.
         """
         super().__init__()
+        self._compute_dtype = dtype
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         # Weights and images must have the same layout, or each step would convert one of them.
         self.network = network.to(memory_format=self._memory_format)
+        if dtype is not None:
+            self.network = self.network.to(dtype)
+        # Whether each call of the network may overwrite the outputs of the last one, as CUDA graphs
+        # do. Training has used them by then, but evaluations keep them.
+        self.reuses_outputs = False
         self._make_optimizer = make_optimizer
         self._make_schedule = make_schedule
         self.task = task
@@ -123,8 +132,29 @@ class TaskModule(pl.LightningModule):
     @override
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs of inputs (n, ...)."""
+        if self._compute_dtype is not None:
+            return self._forward_in(self._compute_dtype, inputs)
         outputs: Tensor = self.network(inputs.contiguous(memory_format=self._memory_format))
+        if self.reuses_outputs and not torch.is_grad_enabled():
+            return outputs.clone()
         return outputs
+
+    def _forward_in(self, dtype: torch.dtype, inputs: Tensor) -> Tensor:
+        """Compute in another type; what the network creates has it, too, as with Lightning."""
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        try:
+            inputs = self.as_input(inputs).contiguous(memory_format=self._memory_format)
+            outputs: Tensor = self.network(inputs)
+        finally:
+            torch.set_default_dtype(before)
+        return outputs.float()
+
+    def as_input(self, inputs: Tensor) -> Tensor:
+        """The inputs in the type that the network computes in; tokens stay whole numbers."""
+        if self._compute_dtype is None or not inputs.is_floating_point():
+            return inputs
+        return inputs.to(self._compute_dtype)
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -27,6 +27,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from bench.compression.processor import half_refusal
 from bench.config.train import TrainConfig
+from bench.config.trainer import TrainerConfig
 from bench.tasks.task_module import TaskModule
 from bench.training.fabric_loop import FabricTrainer
 from bench.training.profiler import TargetProfiler
@@ -36,7 +37,13 @@ _ROUNDING = 1e-12
 # Evaluations are the longest stretch without an exchange between ranks; see trainer_options().
 _GROUP_TIMEOUT = timedelta(minutes=10)
 AnyTrainer = pl.Trainer | FabricTrainer
-_LIGHTNING_PRECISION = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
+# With bf16-true, the module converts its weights and inputs: Lightning would round targets as well.
+_LIGHTNING_PRECISION = {
+    "32": "32-true",
+    "bf16-true": "32-true",
+    "bf16-mixed": "bf16-mixed",
+    "16-mixed": "16-mixed",
+}
 
 
 def eval_every_steps(eval_every_samples: int | None, step_samples: int) -> int:
@@ -80,9 +87,9 @@ def require_devices(accelerator: str, num_devices: int, precision: str) -> list[
     devices = _find_devices(accelerator, num_devices)
     if precision == "16-mixed" and devices[0].type == "cpu":
         raise ValueError("precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32")
-    emulated = half_refusal("bf16", devices[0].type) if precision == "bf16-mixed" else None
+    emulated = half_refusal("bf16", devices[0].type) if precision.startswith("bf16") else None
     if emulated is not None:
-        raise ValueError(f"precision=bf16-mixed: {emulated}; use precision=32")
+        raise ValueError(f"precision={precision}: {emulated}; use precision=32")
     return devices
 
 
@@ -98,6 +105,22 @@ def _find_devices(accelerator: str, num_devices: int) -> list[torch.device]:
             "here; give no more than that, or use trainer=cpu"
         )
     return [torch.device("cuda", index) for index in range(num_devices)]
+
+
+def require_gpu_keys(options: TrainerConfig, device: torch.device) -> None:
+    """Refuse keys of the group trainer that a device cannot follow.
+
+    Raises:
+        ValueError: The device is no GPU, or a GPU without TF32; the message names the key.
+    """
+    if device.type != "cuda" and options.gpu_keys:
+        raise ValueError(f"{options.gpu_keys[0]}: needs a GPU, and there is none; leave it out")
+    # Source: torch.cuda.is_tf32_supported, which asks the same.
+    if options.float32_matmul_precision != "highest" and not torch.cuda.is_bf16_supported(False):
+        raise ValueError(
+            f"trainer.float32_matmul_precision={options.float32_matmul_precision}: this GPU has no "
+            "TF32; leave it out"
+        )
 
 
 def gpu_uuids(devices: Sequence[torch.device]) -> list[str] | None:
@@ -193,6 +216,7 @@ def trainer_options(config: TrainConfig) -> dict[str, Any]:
 def _device_options(config: TrainConfig, ddp_strategy: Callable[..., Any]) -> dict[str, Any]:
     options = config.trainer
     devices = require_devices(options.accelerator, options.devices, config.precision)
+    require_gpu_keys(options, devices[0])
     # A node that is lost without closing its connections is missed after this time.
     ddp = ddp_strategy(timeout=_GROUP_TIMEOUT) if options.num_ranks > 1 else "auto"
     return {

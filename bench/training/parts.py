@@ -16,26 +16,24 @@ from bench.compression.distill import Distilled, Teacher
 from bench.config.recipe import DistillConfig, PruneConfig
 from bench.config.train import TrainConfig
 from bench.core.identity import part_name
-from bench.core.records.model import ModelFacts
 from bench.core.suggest import did_you_mean
 from bench.measure.meter_set import MeterSet
 from bench.runs.recipes import source_folder
 from bench.runs.trained import load_network, pruned_network
 from bench.tasks.data import test_batches
+from bench.tasks.data_memory import put_data
 from bench.tasks.find_task import make_task
-from bench.tasks.flops import count_flops
 from bench.tasks.loaders import Batch
 from bench.tasks.task import Split, Task
 from bench.tasks.task_module import TaskModule
 from bench.training import loop
 from bench.training.contract import (
     Examples,
-    example_input,
     refuse_hooks,
     require_network,
-    types_explained,
 )
 from bench.training.evaluate import Served, evaluate
+from bench.training.model_facts import model_facts
 from bench.training.profiler import TargetProfiler
 from bench.training.serving_probe import probe_serving
 from bench.training.warm_up import prepare
@@ -80,7 +78,7 @@ class Parts(loop.OnDevice):
         Raises:
             ValueError: Data or model break their contract.
         """
-        facts |= {"model": model_facts(self, name), "task": self.task.facts()}
+        facts |= {"model": model_facts(self.module, name), "task": self.task.facts()}
         self.compile_and_warm_up()
 
     def compile_and_warm_up(self) -> None:
@@ -93,9 +91,11 @@ class Parts(loop.OnDevice):
             self.teacher.to(self.device)
         # Compile in place: the module keeps its class, and the names of its weights.
         if self.config.trainer.compile:
-            self.module.network.compile()
-            if self.teacher is not None:
-                self.teacher.compile()
+            mode = self.config.trainer.compile_mode
+            for network in self.module.networks():
+                network.compile(mode=mode)
+            # The other modes capture CUDA graphs, whose outputs are in the same memory each time.
+            self.module.reuses_outputs = mode != "default" and self.device.type == "cuda"
         self._examples = prepare(
             self.module,
             self.config,
@@ -213,10 +213,12 @@ def task_parts_on(
         partial(instantiate(config.optimizer), lr=lr),
         partial(instantiate(config.schedule), lr=lr, total_steps=max_steps),
         channels_last=config.trainer.channels_last,
+        dtype=torch.bfloat16 if config.precision == "bf16-true" else None,
     )
     trainer = loop.build_trainer(
         config, max_steps=max_steps, every=every, logger=loop.build_logger(config.logger, folder)
     )
+    put_data(data, config.trainer.data_memory, trainer.strategy.root_device)
     return Parts(
         config=config, module=module, trainer=trainer, max_steps=max_steps, teacher=teacher
     )
@@ -265,28 +267,6 @@ def _module_class(config: TrainConfig, teacher: Teacher | None) -> Callable[...,
     if teacher is None or not isinstance(recipe, DistillConfig):
         return TaskModule
     return partial(Distilled, teacher=teacher, temperature=recipe.temperature, alpha=recipe.alpha)
-
-
-def model_facts(parts: Parts, name: str) -> ModelFacts:
-    """Count parameters and FLOPs of the network; call it before the network is compiled.
-
-    Args:
-        parts: The parts of the run.
-        name: The name of the model in the record.
-
-    Raises:
-        ValueError: The model or the data break their contract.
-    """
-    network = parts.module.network  # without the teacher of a distillation
-    example = example_input(parts.task)
-    with types_explained(network, example, f"{parts.task.input_word} of train_dataloader"):
-        flops, uncounted = count_flops(network, example)
-    return ModelFacts(
-        name=name,
-        num_parameters=sum(parameter.numel() for parameter in network.parameters()),
-        flops_per_sample=round(flops / parts.task.samples_per_example),
-        flops_uncounted_ops=uncounted,
-    )
 
 
 def model_name(config: dict[str, Any]) -> str:

@@ -23,7 +23,8 @@ from bench.cli.overrides import (
 )
 from bench.config.recipe import PruneConfig
 from bench.config.run import MeterConfig
-from bench.config.train import BudgetConfig, TrainConfig, TrainerConfig
+from bench.config.train import BudgetConfig, TrainConfig
+from bench.config.trainer import TrainerConfig
 from bench.core.checks import value_at
 from bench.core.environment import refuse_disabled_compiler, refuse_trainer_variables
 from bench.core.identity import CHOICES, config_hash
@@ -216,13 +217,13 @@ def device_needs(options: TrainerConfig, precision: str) -> list[Need]:
 
     Looking for a GPU means importing torch in another process, so only do it if one is needed.
     """
-    arguments = (options.accelerator, options.devices, precision)
-    settings = (options.gpu_power_limit_w, options.gpu_clock_mhz)
-    if settings != (None, None):
-        return [Need("bench.training.gpus:require_settings", (*arguments, *settings))]
     wants_gpu = options.accelerator == "gpu" or options.devices > 1 or precision == "16-mixed"
+    if options.gpu_keys:
+        asked = ("trainer.accelerator", options.accelerator, precision)
+        return [Need("bench.training.gpus:require_trainer", (*asked, tuple(vars(options).items())))]
     if options.accelerator == "cpu" or not wants_gpu:
         return []
+    arguments = (options.accelerator, options.devices, precision)
     return [Need("bench.training.loop:require_devices", arguments)]
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytorch_lightning as pl
 import torch
 
-from bench.config.train import TrainConfig, TrainerConfig
+from bench.config.train import TrainConfig
+from bench.config.trainer import TrainerConfig
 from bench.core.records.curve import CurveRow
 from bench.measure.phase_window import PhaseWindow
 from bench.measure.window import Window
@@ -34,9 +35,11 @@ def require_meter(config: TrainConfig, window: PhaseWindow) -> None:
 
 
 def prepare_process(options: TrainerConfig, seed: int) -> None:
-    """Set threads and seeds, which each rank must do for its own process."""
+    """Set threads, TF32 and seeds, which each rank must do for its own process."""
     if options.num_threads is not None:
         torch.set_num_threads(options.num_threads)
+    if options.float32_matmul_precision != "highest":  # torch's own default
+        torch.set_float32_matmul_precision(options.float32_matmul_precision)
     pl.seed_everything(seed, workers=True, verbose=False)
 
 

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from bench.config.run import SamplerConfig
-from bench.config.train import BudgetConfig, TrainConfig, TrainerConfig
+from bench.config.train import BudgetConfig, TrainConfig
+from bench.config.trainer import TrainerConfig
 from bench.core.files import config_dir
 from bench.core.identity import ADDED_LATER, config_hash
 from bench.core.target import TargetConfig
@@ -50,7 +51,7 @@ def config(**changes: Any) -> TrainConfig:
             {"label_smoothing": 0.1, "recipe": DISTILL},
             "label_smoothing=0.1: recipe=distill takes the probabilities of the teacher",
         ),
-        ({"precision": "8"}, "precision=8: must be one of 32, bf16-mixed, 16-mixed"),
+        ({"precision": "8"}, "precision=8: must be one of 32, bf16-mixed, 16-mixed, bf16-true"),
         (
             {"precision": "16-mixed", "trainer": TrainerConfig(accelerator="cpu")},
             "precision=16-mixed: needs a GPU; on a CPU use bf16-mixed or 32",
@@ -63,6 +64,23 @@ def config(**changes: Any) -> TrainConfig:
             {"trainer": {"accelerator": "cpu", "gpu_clock_mhz": 1410}},
             "trainer.gpu_clock_mhz=1410: needs a GPU",
         ),
+        (
+            {"trainer": {"accelerator": "cpu", "float32_matmul_precision": "high"}},
+            "trainer.float32_matmul_precision=high: needs a GPU, and trainer.accelerator=cpu",
+        ),
+        (
+            {"trainer": {"accelerator": "cpu", "data_memory": "device"}},
+            "trainer.data_memory=device: needs a GPU",
+        ),
+        (
+            {"trainer": {"accelerator": "cpu", "compile": True, "compile_mode": "reduce-overhead"}},
+            "trainer.compile_mode=reduce-overhead: needs a GPU",
+        ),
+        (
+            {"trainer": {"compile_mode": "max-autotune"}},
+            "trainer.compile_mode=max-autotune: does nothing without trainer.compile=true",
+        ),
+        ({"trainer": {"compile_mode": "fast"}}, "compile_mode=fast: must be one of default, reduc"),
         ({"trainer": {"gpu_power_limit_w": 0.0}}, "trainer.gpu_power_limit_w=0.0: must be a posit"),
         ({"batch_size": 33, "trainer": TrainerConfig(devices=2)}, "multiple of trainer.devices=2$"),
         (

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.tasks.evaluation import classification_quality
 from bench.tasks.find_task import make_task
@@ -84,3 +84,53 @@ def test_an_empty_validation_split_is_refused(module: TaskModule) -> None:
     module.on_validation_epoch_start()
     with pytest.raises(ValueError, match="gave no batch"):
         module.take_validation_quality()
+
+
+class Rounded(nn.Module):
+    """Gives its inputs back, and keeps the types that it meets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.types: set[torch.dtype] = set()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.types |= {inputs.dtype, self.weight.dtype, torch.zeros(1).dtype}
+        return inputs.flatten(1) + self.weight
+
+
+def test_a_module_computes_in_its_type_and_its_loss_in_float32() -> None:
+    """1.00390625 is 1 + 2^-8, which bfloat16 with its 8 bits rounds to the even 1."""
+    optimizer = partial(torch.optim.SGD, lr=0.1)
+    schedule = partial(constant, lr=0.1, total_steps=1)
+    network = Rounded()
+    module = TaskModule(network, TASK, optimizer, schedule, False, torch.bfloat16)
+    inputs, targets = batch([[1 + 2**-8, 0.0]])
+    outputs = module(inputs)
+    assert network.types == {torch.bfloat16}
+    assert outputs.dtype == torch.float32
+    assert outputs.tolist() == [[1.0, 0.0]]
+    assert module.training_step((inputs, targets), 0).dtype == torch.float32
+    assert torch.get_default_dtype() == torch.float32
+    tokens = torch.ones(1, dtype=torch.int64)
+    assert module.as_input(tokens) is tokens
+
+
+def test_an_evaluation_keeps_outputs_that_the_next_call_overwrites(module: TaskModule) -> None:
+    """As with CUDA graphs, whose outputs are in the same memory each time; there are none here."""
+    memory = torch.zeros(1, 2)
+
+    class Graph(nn.Module):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return memory.copy_(inputs.flatten(1))
+
+    module.network = Graph()
+    first, second = (batch([[1.0, 0.0]])[0], batch([[0.0, 1.0]])[0])
+    with torch.no_grad():
+        kept = module(first)
+        module(second)
+        assert kept.tolist() == [[0.0, 1.0]]
+        module.reuses_outputs = True
+        kept = module(first)
+        module(second)
+    assert kept.tolist() == [[1.0, 0.0]]

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench.config.train import TrainConfig, TrainerConfig
+from bench.config.train import TrainConfig
+from bench.config.trainer import TrainerConfig
 from bench.tasks.find_task import make_task
 from bench.tasks.task_module import TaskModule
 from bench.training.contract import (

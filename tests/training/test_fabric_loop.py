@@ -155,11 +155,16 @@ def numbers(row: CurveRow) -> tuple[Any, ...]:
             *("target.metric=loss", "target.value=0.1", "budget.max_epochs=3"),
             *(f"data.path={TEXT}", "data.context=16", "target.eval_every_samples=3000"),
         ),
+        (
+            *("data=breast_cancer", "model=mlp", "precision=bf16-true", "batch_size=50"),
+            *("target.metric=auroc", "target.value=1", "budget.max_epochs=2"),
+            "target.eval_every_samples=100",
+        ),
         (*QUICK, *OWN, f"data._target_={HERE}.Shuffled", "batch_size=5", "budget.max_epochs=7"),
         (*QUICK, *OWN, f"data._target_={HERE}.Streamed", "budget.max_epochs=7"),
         (*QUICK, *OWN, f"data._target_={HERE}.Resplit", "batch_size=2", "target.value=0.999"),
     ],
-    ids=["mlp", "cnn", "regression", "gpt", "shuffled", "stream", "resplit"],
+    ids=["mlp", "cnn", "regression", "gpt", "bf16-true", "shuffled", "stream", "resplit"],
 )
 def test_both_loops_train_the_same_model(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     lightning, fabric = (train(each) for each in configured(tmp_path, *overrides).values())

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from bench.compression import processor
-from bench.config.train import TrainConfig, TrainerConfig
+from bench.config.train import TrainConfig
+from bench.config.trainer import TrainerConfig
 from bench.training.loop import (
     build_trainer,
     eval_every_steps,

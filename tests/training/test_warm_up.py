@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.config.train import BudgetConfig, TrainConfig, TrainerConfig
+from bench.config.train import BudgetConfig, TrainConfig
+from bench.config.trainer import TrainerConfig
 from bench.core.target import TargetConfig
 from bench.tasks.find_task import make_task
 from bench.tasks.task_module import TaskModule
