@@ -390,6 +390,11 @@ def test_the_gate_refuses_a_side_that_does_not_verify(
     assert compare_runs(keys | {"verify": True}) == 4
     assert "does not verify: target.time_to_target_s is" in capsys.readouterr().out
     assert compare_runs(keys | {"candidate": str(good), "verify": True}) != 4
+    torn = tmp_path / "torn"
+    torn.mkdir()
+    (changed(run, torn, "seed", lambda value: value) / "readings.parquet").write_bytes(b"PAR1")
+    assert compare_runs(keys | {"candidate": str(torn), "verify": True}) == 4
+    assert "readings.parquet: cannot be read" in capsys.readouterr().out
     assert compare_runs(keys) != 4
     file = tmp_path / "baseline.json"
     file.write_text("{}")

@@ -92,14 +92,15 @@ def _side(key: str, path: str, *, verify: bool) -> Side:
 
 
 def _unverified(path: str) -> Iterator[Problem]:
-    """A problem for each run whose record does not follow from its raw data."""
+    """A problem for each run whose record does not follow from its raw data, as far as is known."""
     from bench.verification.verify import verify_run  # imports CodeCarbon, which charges need
 
     for folder in sorted(map(Path, runs_below(path, on_error=lambda _: None))):
         try:
             differences = verify_run(folder).differences
-        except StoreError:
-            continue  # reading the side has reported it
+        except StoreError as error:  # the gate itself reads no raw data, so nothing else says so
+            yield problem("incomparable", f"{folder.name} cannot be verified: {error}")
+            continue
         if differences:
             first = differences[0]
             more = f", and {len(differences) - 1} more differ" if len(differences) > 1 else ""
