@@ -137,7 +137,8 @@ class MeterSet:
         self._stack.callback(meter.close)
         opened[name] = meter
         for component, reason in (meter.refused if isinstance(meter, PartialMeter) else {}).items():
-            if self._required:
+            # Whether the run uses that GPU, and so needs its joules, is asked when all are open.
+            if self._required and not isinstance(meter, GpuMeter):
                 raise MeterUnavailable(f"{name}: {component}: {reason}")
             self._refuse(name, f"{component}: {reason}")
 

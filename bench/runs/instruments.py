@@ -125,7 +125,7 @@ def refuse_wrong_meters(
     if not config.required:
         return
     try:
-        meters.open(GpuScope(uuids=gpus, num_gpus=num_gpus))
+        meters.open(GpuScope(uuids=gpus, num_gpus=max(num_gpus, len(gpus or ()))))
     except MeterUnavailable as error:
         raise ValueError(
             f"meter={error}; meter=auto uses the meters that work, and the record lists this reason"

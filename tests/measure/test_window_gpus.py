@@ -374,7 +374,7 @@ def test_a_required_meter_must_measure_every_gpu_of_the_run(
     found[1].codes["energy"] = int(pynvml.NVML_ERROR_UNKNOWN)
     install(monkeypatch, FakeNvml(found))
     nvml: dict[str, Meter] = {"nvml": NvmlMeter(clock=clock, sleep=clock.advance)}
-    with pytest.raises(MeterUnavailable, match="nvml: gpu1: Fake RTX: energy counter"):
+    with pytest.raises(MeterUnavailable, match="no joules; nvml: gpu1: Fake RTX: energy counter"):
         measured(clock, nvml, required=True)
     assert measured(clock, nvml, ["GPU-a"], required=True).energy_j == pytest.approx(
         3000.0, abs=0.01
