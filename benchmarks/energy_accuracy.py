@@ -18,11 +18,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from bench.core.errors import install_hint
 from tests.conformance.adapters import TOOLS, find_tool
 from tests.conformance.case import Case
 from tests.conformance.cases import CASES
@@ -124,6 +126,8 @@ def main() -> int:
     parser.add_argument("--docs", action="store_true", help="rewrite the table in the docs")
     parser.add_argument("--tool", metavar="MODULE:CLASS", help="a further tool to run")
     chosen = parser.parse_args()
+    if chosen.docs and find_spec("zeus") is None:
+        parser.error(f"--docs: Zeus is not installed; {install_hint('zeus')}")
     if chosen.docs and chosen.tool:
         parser.error("--docs: the table in the docs has no further tool; leave out --tool")
     tools = dict(TOOLS)
@@ -135,6 +139,9 @@ def main() -> int:
     outcomes = {name: [outcome(make, case) for case in CASES] for name, make in tools.items()}
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(_terminal_table(outcomes))
+    for name, found in outcomes.items():
+        for reason in dict.fromkeys(one.reason for one in found if one.answer == "not run"):
+            console.print(f"not run, {name}: {reason}", markup=False)
     if chosen.out:
         named = {name: [asdict(one) for one in found] for name, found in outcomes.items()}
         chosen.out.write_text(json.dumps(named, indent=2) + "\n")
