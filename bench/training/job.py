@@ -93,8 +93,8 @@ class TrainingRun:
         gpus = gpu_uuids(require_devices(options.accelerator, options.devices, config.precision))
         self._others = others = OtherNodes.meet(self._job, self._say)
         with (
+            others.informed(),  # first, so that they learn of a card that cannot be set
             gpus_set(options, gpus),
-            others.informed(),
             follow_in_other_ranks(options.devices, partial(follow, config), others.group),
         ):
             # Open the window first, so that the set-up is metered as well. Nothing is on the device
