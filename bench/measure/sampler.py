@@ -30,6 +30,10 @@ Source = Callable[[], Iterable[Sample]]
 # Code that holds the interpreter may delay a tick by this much; a longer delay is a disturbance.
 LATENESS_S = 0.1
 
+# Of the time, what each source that costs much may take: less than half of the goal for the whole
+# sampler, 0.5% of a core.
+SELDOM_FRAC = 0.002
+
 _EARLY_FRAC = 0.01  # of a period: by this much a wait may end too early
 
 
@@ -113,8 +117,9 @@ class Sampler:
 
         Args:
             sources: Called at each tick for samples.
-            seldom: Sources that cost too much for each tick, with the seconds between two calls.
-                The first call comes after that time: call sample_now() at the start.
+            seldom: Sources that cost too much for each tick, with the seconds between two calls. If
+                they take more than SELDOM_FRAC of the time, some calls are left out. The first
+                call comes after that time: call sample_now() at the start.
             period_s: Time between ticks.
             clock: Monotonic seconds, the same as the run's clock.
             wait: Waits for a number of seconds and returns whether to stop; by default it stops
@@ -212,7 +217,9 @@ class Sampler:
         calls = [*self._chores, (self._period_s, self._tick)]
         jobs = [_Job(period_s, call, started_s) for period_s, call in calls]
         for period_s, source in self._seldom:
-            jobs.append(_Job(period_s, partial(self.sample_now, source), started_s, num_periods=1))
+            jobs.append(
+                _Job(period_s, partial(self._sample_seldom, source), started_s, num_periods=1)
+            )
         nearest_s = started_s
         while True:
             for job in jobs:
@@ -236,6 +243,13 @@ class Sampler:
     def sample_now(self, source: Source) -> None:
         """Take the samples of one source at this moment; any thread may call it."""
         self._take(source, self._clock())
+
+    def _sample_seldom(self, source: Source) -> None:
+        """Take the samples of a source, unless its calls so far have taken their share."""
+        cost = self._costs.get(_kind(source), CallCost())
+        since_s = self._clock() - (self._started_s or 0.0)
+        if cost.elapsed_s <= SELDOM_FRAC * since_s:
+            self.sample_now(source)
 
     def _take(self, source: Source, at_s: float) -> None:
         if source in self._given_up:

@@ -230,6 +230,32 @@ def test_its_cost_is_thread_time_over_elapsed_time() -> None:
     assert report.tick_cost_s == pytest.approx(0.001)
 
 
+@pytest.mark.parametrize(
+    ("cost_s", "called_s"),
+    [
+        (0.01, [0.0, 10.0, 20.0, 30.0, 40.0, 50.0]),  # 10 ms in 10 s are 0.1%
+        (0.072, [0.0, 40.0]),  # 72 ms may be spent every 36 s, and are next due at 40 s
+    ],
+)
+def test_a_source_that_is_asked_seldom_takes_no_more_than_its_share(
+    cost_s: float, called_s: list[float]
+) -> None:
+    clock = FakeClock()
+    called: list[float] = []
+
+    def lists() -> list[Sample]:
+        called.append(round(clock()))
+        clock.advance(cost_s)
+        return []
+
+    _, wait = waits(clock, 106)
+    sampler = Sampler([], seldom=[(10.0, lists)], period_s=0.5, clock=clock, wait=wait)
+    sampler._started_s = clock()
+    sampler.sample_now(lists)
+    sampler.run()
+    assert called == called_s
+
+
 def test_a_chore_that_fails_ends_it_with_a_reason() -> None:
     def chore() -> None:
         raise OSError("the counter is gone")
