@@ -23,7 +23,7 @@ from bench.cli.fresh_process import FreshProcesses
 from bench.cli.job_process import as_command
 from bench.cli.messages import one_line
 from bench.cli.multirun import MULTIRUN, Multirun
-from bench.cli.overrides import Planned, of_swept_keys, refuse_parts_of_sweeps
+from bench.cli.overrides import Planned, key_of, of_swept_keys, refuse_parts_of_sweeps
 from bench.cli.resume import Finished
 from bench.cli.stop_jobs import is_stopped
 from bench.cli.sweep_report import Command
@@ -267,8 +267,10 @@ class Worker:
 
     def _name(self, planned: Planned, overrides: Sequence[str]) -> str:
         """Name a run by what distinguishes it from the others of its command."""
+        added = {key_of(text) for text in planned.adds}  # run=ID in place of run=GLOB
         swept = of_swept_keys(overrides, self._multirun.swept)
-        return " ".join([*swept, *planned.adds]) or planned.title
+        kept = [text for text in swept if key_of(text) not in added]
+        return " ".join([*kept, *planned.adds]) or planned.title
 
     def _add(self, num: int, run: JobRun) -> None:
         self._keep(replace(self.notes[num], runs=[*self.notes[num].runs, run]))

@@ -6,6 +6,7 @@ The commands run in the tests' process; tests/test_opbench.py runs one as a user
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import threading
@@ -234,8 +235,10 @@ def test_the_rate_search_reports_the_pass_at_the_largest_rate(folder: Path) -> N
 
 
 def test_several_runs_are_served_by_a_glob_and_not_again_on_resume(folder: Path) -> None:
-    answer = serve(folder, "run=*", *SHORT, "allow_missed=true")
+    answer = serve(folder, "-m", "run=*", *SHORT, "allow_missed=true")
     assert answer.code == 0, answer.out + answer.err
+    for record in records(folder):
+        assert re.search(rf"^run \d of 2, run={record.run_id}: ", answer.err, re.MULTILINE)
     links = [record.trained for record in records(folder, "serve") if record.trained]
     assert {link.run_id for link in links} == {record.run_id for record in records(folder)}
     assert {link.reached for link in links} == {True, False}
