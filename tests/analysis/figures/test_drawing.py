@@ -32,6 +32,7 @@ from tests.analysis.figures.literal import frame, reached
 from tests.analysis.made import Made, make_served, make_sweep
 from tests.analysis.made_history import STEP, series, written
 from tests.analysis.made_maintained import make_policies
+from tests.analysis.made_programs import make_programs
 from tests.analysis.made_records import SWEEP_START
 from tests.analysis.made_served import Served
 
@@ -62,6 +63,7 @@ def make_everything(results: Path) -> None:
     ]
     passes.append(Served(backend="http", skew="celsius", num_requests=700))
     make_policies(results, seeds=range(2))
+    make_programs(results, {"sort a.txt": 2.0, "sort b.txt": 3.0})
     for n, each in enumerate(passes):
         start = SWEEP_START + timedelta(days=1, seconds=20 * n)
         make_served(results, folders[0], replace(each, start=start))
