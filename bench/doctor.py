@@ -15,7 +15,7 @@ def main() -> int:
     """Examine this machine."""
     if (code := print_help("bench.doctor")) is not None:
         return code
-    from bench.diagnosis.job import doctor_command  # slow to import, and not needed for help
+    from bench.diagnosis.command import doctor_command  # slow to import, and not needed for help
 
     return doctor_command()
 

@@ -24,6 +24,7 @@ _P = ParamSpec("_P")
 Canvas = Figure | SubFigure
 _HEIGHT_IN = {"one": 2.3, "two": 3.0}
 _PER_INCH, _MOST_CHARACTERS = 16, 110  # characters of a line of a legend
+_TITLE_PER_INCH, _FEWEST = 10, 12  # characters of a line above a panel
 _LABEL_CHARACTERS = {"x": 50, "y": 32}  # of a line of an axis label
 _MOST_VECTOR_POINTS = 2000
 _EQUALS = "\u00a0=\u00a0"
@@ -197,6 +198,17 @@ def wrapped(text: str, characters: int) -> str:
 def legend_name(text: str, width: Width) -> str:
     """Break the name of a configuration into lines that fit a legend."""
     return wrapped(text, min(_MOST_CHARACTERS, int(_PER_INCH * width_in(width))))
+
+
+def panel_name(text: str, width: Width, columns: int) -> str:
+    """Break the title of a panel into lines that fit above its axes.
+
+    Args:
+        text: The title.
+        width: Of the figure.
+        columns: Panels side by side. A part of each is taken by labels or a colour bar.
+    """
+    return wrapped(text, max(_FEWEST, int(_TITLE_PER_INCH * width_in(width) / columns)))
 
 
 def _pieces(word: str, characters: int) -> list[str]:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from pandas import DataFrame, Series, concat
 
-from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, wrapped
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, log_axis, panel_name
 from analysis.figures.by_configuration import variants
 from analysis.figures.marks import MARK_NOTE, bars_words, draw_runs, mark_handles, medians, n_words
 from analysis.figures.prepare import (
@@ -130,7 +130,7 @@ def draw_batch_size(data: DataFrame, *, width: Width = "one") -> Canvas:
     rates = sorted(data["lr"].unique())
     for axes, name in zip(panels, names, strict=True):
         _draw_panel(axes, data[data["architecture"] == name], rates)
-        axes.set_title(wrapped(name, 24 if columns > 1 else 60))
+        axes.set_title(panel_name(name, width, columns))
     panels[0].margins(x=0.1)
     room = 8 if width == "one" or columns < 3 else 6
     sizes = sorted(data["batch_size"].unique())

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, NullLocator
 from pandas import DataFrame
 
-from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, wrapped
+from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, panel_name, wrapped
 from analysis.figures.axis_units import in_unit
 from analysis.figures.batch_size import MOST_PANELS, sweep_runs, without_words
 from analysis.figures.marks import medians, n_words
@@ -76,7 +76,7 @@ def draw_heatmap(data: DataFrame, *, width: Width = "one") -> Canvas:
     sizes = sorted(data["batch_size"].unique())
     for axes, name in zip(panels, names, strict=True):
         _draw_panel(axes, data[data["architecture"] == name], rates, sizes, norm, width, columns)
-        axes.set_title(wrapped(name, 50))
+        axes.set_title(panel_name(name, width, columns))
     if high > low:
         room = int(_PER_INCH * (-(-len(names) // columns) * height_in - _BELOW_IN))
         lines = wrapped(label, max(_FEWEST, room))

@@ -61,13 +61,18 @@ def _trained_labels(runs: DataFrame, labels: Series) -> dict[str, str]:
 
 
 def _with_trained(runs: DataFrame, labels: Series, known: dict[str, str]) -> Series:
-    """Put the served model in front of how it was served, if several models were."""
+    """Put the served model in front of how it was served, if several models were.
+
+    Where nothing differs in how they were served, that is the name of the model once more.
+    """
     hashes = runs["trained.config_hash"]
     if hashes.nunique() == 1:
         return labels
     names = runs["trained.model"].fillna("model")
     models = [known.get(h, f"{name} {h[:6]}") for h, name in zip(hashes, names, strict=True)]
-    return Series(models, index=labels.index, dtype=object) + " | " + labels
+    hows = labels.where(labels != names, "")
+    full = [f"{model} | {how}" if how else model for model, how in zip(models, hows, strict=True)]
+    return Series(full, index=labels.index, dtype=object)
 
 
 def _with_hashes(runs: DataFrame, labels: Series) -> Series:

@@ -10,6 +10,7 @@ from annotated_types import Ge, Le
 from bench.config.run import WindowConfig
 from bench.core.checks import Count
 
+COMMAND = "measure"  # its folder in results
 _MOST_RUNS = 1000
 
 

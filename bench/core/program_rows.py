@@ -17,5 +17,5 @@ PROGRAM_ROWS = (
         error="phase_energy.run_error_frac",
     ),
     measured_row("program.cpu_time_s", 0.05, title="CPU time of a program", topics=_TOPICS),
-    *shown_rows(None, "program.", "exit_code"),
+    *shown_rows(None, "program.", "exit_code", "num_left"),
 )

@@ -1,21 +1,15 @@
-"""bench.doctor: looks at everything, measures a short step, and says whether a run would count."""
+"""Looks at everything, measures a short step, and says whether a run would be comparable."""
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 from hydra.utils import instantiate
 
-from bench.cli.app import run_once
-from bench.cli.terminal import say, wide_console
 from bench.config.doctor import DoctorConfig
 from bench.core.arrays import Floats
-from bench.core.files import write_output
 from bench.core.host import host_facts
 from bench.core.records.energy import UnavailableMeter
 from bench.diagnosis.disturbances import Edge, kernel_counters, measured, settings
@@ -23,7 +17,6 @@ from bench.diagnosis.gpus import gpu_findings
 from bench.diagnosis.installed import data_sets, extras
 from bench.diagnosis.meters import try_meters
 from bench.diagnosis.model import Diagnosis, Finding
-from bench.diagnosis.screen import print_diagnosis
 from bench.diagnosis.short_step import step_noise, step_times_s
 from bench.diagnosis.surroundings import surroundings
 from bench.measure.os.cgroup import CgroupReader
@@ -31,7 +24,11 @@ from bench.measure.os.system import CpuMeter, ProcessTree
 from bench.measure.window import Window
 from bench.runs.instruments import build_meters
 
-_COMPARABLE, _NOT_COMPARABLE = 0, 1
+# Flags with a finding of their own.
+_EXPLAINED = ("other_load", "steal", "cpu_quota", "shared")
+_OTHER_FLAGS = {
+    "sampler_gap": "for more than 5% of the time nothing of this process could run",
+}
 # What a window reads besides joules, with the name that a record gives it if it cannot.
 _SOURCES = {
     "cpu_times": "CPU time",
@@ -39,23 +36,6 @@ _SOURCES = {
     "gpu_telemetry": "GPU telemetry",
     "codecarbon": "CodeCarbon's estimate",
 }
-
-
-def doctor_command() -> int:
-    """Run bench.doctor with the keys of the command line; return its exit code."""
-    return run_once("doctor", DoctorConfig, _run)
-
-
-def _run(plain: Mapping[str, Any]) -> int:
-    config = DoctorConfig.from_dict(plain)
-    console = wide_console()
-    say(console, "examining this machine; this takes some 10 s")
-    found = diagnose(config)
-    print_diagnosis(found, console)
-    if config.json is not None:
-        text = json.dumps(asdict(found), indent=2, allow_nan=False)
-        write_output("json", Path(config.json), f"{text}\n")
-    return _COMPARABLE if found.comparable else _NOT_COMPARABLE
 
 
 def diagnose(config: DoctorConfig) -> Diagnosis:
@@ -77,7 +57,12 @@ def diagnose(config: DoctorConfig) -> Diagnosis:
         host=host_facts() | {"surroundings": asdict(surroundings())},
         meters=meters,
         sources=[*_sources(window.unavailable), *gpu_findings(window.devices)],
-        disturbances=[*_others_measuring(window, caught), *happened, *settings()],
+        disturbances=[
+            *_others_measuring(window, caught),
+            *happened,
+            *_other_flags(window.health.flags),
+            *settings(),
+        ],
         extras=extras(),
         data=data_sets(),
         noise=step_noise(times_s, num_steps, config.runs),
@@ -113,6 +98,19 @@ def _sources(unavailable: Sequence[UnavailableMeter]) -> list[Finding]:
             text="; ".join(reasons[name]),
         )
         for name, title in _SOURCES.items()
+    ]
+
+
+def _other_flags(flags: Sequence[str]) -> list[Finding]:
+    """Flags of the measurement that none of the other findings explains."""
+    return [
+        Finding(
+            name=flag,
+            state="bad",
+            text=_OTHER_FLAGS.get(flag, "raised by the measurement; docs/metrics.md, Health"),
+        )
+        for flag in flags
+        if flag not in _EXPLAINED
     ]
 
 

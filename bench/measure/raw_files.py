@@ -24,11 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bench.measure.meters.base import Component, Reading
 from bench.measure.phase_energy import Edge
-from bench.measure.sampler import write_telemetry
+from bench.measure.sampler import write_table, write_telemetry
 from bench.measure.window import Window
 
 METADATA = b"window"
@@ -71,7 +70,7 @@ def write_raw(folder: Path, window: Window, node: int = 0) -> None:
     ]
     types = _TYPES | {f"{phase}_s": pa.float64() for phase in window.clock.phases}
     schema = pa.schema(types.items(), metadata={METADATA: json.dumps(_constants(window))})
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / readings)
+    write_table(pa.Table.from_pylist(rows, schema=schema), folder / readings)
 
 
 def _row(edge: Edge, started_s: float, component: str, reading: Reading) -> dict[str, Any]:

@@ -281,4 +281,11 @@ def write_telemetry(path: Path, rows: Sequence[TelemetryRow]) -> None:
             "value": pa.array([row.value for row in rows], pa.float64()),
         }
     )
-    pq.write_table(table, path)
+    write_table(table, path)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table as parquet, whole or not at all: a reader may look while a run ends."""
+    new = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table, new)
+    new.replace(path)

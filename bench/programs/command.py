@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -16,16 +16,12 @@ from rich.console import Console
 
 from bench.cli.app import run_once
 from bench.cli.terminal import safe_line, say
-from bench.config.measure import MeasureConfig
+from bench.config.measure import COMMAND, MeasureConfig
 from bench.core.lock import holding_lock, lock_path
 from bench.core.printable import printable
 from bench.core.records.run import RunRecord
 from bench.core.scales import BYTES, ENERGY, TIME, Scale, quantity
 from bench.core.stats.intervals import Estimate, median
-from bench.measure.run_gpus import num_visible_gpus
-from bench.programs.job import COMMAND, measure_program
-from bench.runs.charges import require_rates
-from bench.runs.instruments import refuse_wrong_meters
 from bench.runs.table.columns import shortened
 
 _END = "--"
@@ -53,16 +49,18 @@ def _run(program: Sequence[str], plain: Mapping[str, Any]) -> int:
     config = MeasureConfig.from_dict(plain)
     if not program:
         raise ValueError(f"no program; give it after --, as in {_EXAMPLE}")
-    require_rates(config)
-    # Which GPUs the program will use is not known, so its joules are those of all that it sees.
-    num_gpus = num_visible_gpus() if config.meter.required else 0
-    refuse_wrong_meters(config.meter, num_gpus=num_gpus)
+    if os.path.isfile(config.results):
+        raise ValueError(f"results={config.results}: is a file; name a folder")
+    from bench.programs.job import measure_program, require_measurable  # slow to import
+
+    require_measurable(config)
     # The program has standard output for itself.
     console = Console(stderr=True)
     if (code := _why_not(program[0], console)) is not None:
         return code
     records = []
-    for record in _measured(config, plain, program, console):
+    measure = partial(measure_program, config, plain, program)
+    for record in _measured(config, measure, console):
         records.append(record)
         if record.status == "interrupted":
             break
@@ -83,17 +81,22 @@ def _why_not(name: str, console: Console) -> int | None:
 
 
 def _measured(
-    config: MeasureConfig, plain: Mapping[str, Any], program: Sequence[str], console: Console
+    config: MeasureConfig, measure: Callable[[int | None], RunRecord], console: Console
 ) -> Iterator[RunRecord]:
-    """Make the runs, each alone on this host unless shared=true."""
+    """Make the runs, each alone on this host unless shared=true.
+
+    Args:
+        config: How many, and from which repeat on.
+        measure: Makes the run of a repeat, or of the first that is free.
+        console: Where to say that another run is waited for.
+    """
     for num in range(config.runs):
         repeat = None if config.repeat is None else config.repeat + num
         with ExitStack() as stack:
             if not config.shared:
                 say_waiting = partial(_say_waiting, console)
-                holder = f"bench.measure of {shlex.join(program[:1])}"
-                stack.enter_context(holding_lock(lock_path(), holder, say_waiting))
-            yield measure_program(config, plain, program, repeat)
+                stack.enter_context(holding_lock(lock_path(), "bench.measure", say_waiting))
+            yield measure(repeat)
 
 
 def _say_waiting(console: Console, holder: str) -> None:
@@ -123,6 +126,9 @@ def _summary(records: Sequence[RunRecord], program: Sequence[str]) -> Iterator[s
     peaks = [each.utilization.memory_peak_bytes for each in counted if each.utilization]
     yield f"memory, largest seen {_text(peaks, BYTES)}"
     for record in records:
+        if record.program is not None and record.program.num_left:
+            num = record.program.num_left
+            yield f"{record.run_id}: {num} processes that it started still run; they do not count"
         if record.error is not None:
             yield f"{record.run_id}: {record.status}: {record.error.message}"
         elif record.health is not None and not record.health.comparable:

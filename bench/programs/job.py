@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.config.measure import MeasureConfig
+from bench.config.measure import COMMAND, MeasureConfig
 from bench.core.host import host_facts
 from bench.core.identity import config_hash
 from bench.core.records.phases import PROGRAM_PHASES, Phases
@@ -18,15 +18,29 @@ from bench.core.store import create_run_folder, new_identity, write_record
 from bench.launch.stopping import signal_name, stop_reason
 from bench.measure.health import without_gap
 from bench.measure.raw_files import write_raw
+from bench.measure.run_gpus import num_visible_gpus
 from bench.measure.window import Window
+from bench.programs.descendants import Descendants
 from bench.programs.process import Ended, relaying_signals, run_program
-from bench.runs.instruments import build_window
+from bench.runs.charges import require_rates
+from bench.runs.instruments import build_window, refuse_wrong_meters
 from bench.runs.measured import measured_record
 from bench.runs.repeats import claim_free_repeat, claim_given_repeat
 
-COMMAND = "measure"
 _SEED = 0  # whatever is random in the program, we do not set it
 _PROGRAM = "program"  # the key of the configuration that holds the command line
+
+
+def require_measurable(config: MeasureConfig) -> None:
+    """Refuse prices, a country or meters that a run could not be measured with.
+
+    Raises:
+        ValueError: One is wrong, or a required meter is not available; the message names the key.
+    """
+    require_rates(config)
+    # Which GPUs the program will use is not known, so its joules are those of all that it sees.
+    num_gpus = num_visible_gpus() if config.meter.required else 0
+    refuse_wrong_meters(config.meter, num_gpus=num_gpus)
 
 
 def measure_program(
@@ -56,7 +70,7 @@ def measure_program(
     recorded |= {"seed": identity.seed, "repeat": identity.repeat}
     folder = create_run_folder(results, identity, recorded)
     window = build_window(config, lambda: None, phases=PROGRAM_PHASES, of_children=True)
-    with relaying_signals() as relay:
+    with relaying_signals() as relay, Descendants() as descendants:
         window.open()
         try:
             window.start()
@@ -66,6 +80,7 @@ def measure_program(
                 window.stop()
         finally:
             window.close()
+        descendants.count()
     times, energy = window.clock.reading(), window.phases.result
     write_raw(folder, window)
     status, error = _outcome(ended, arguments)
@@ -75,7 +90,7 @@ def measure_program(
         [],
         window,
         host=host_facts(),
-        fields=_fields(window, ended, arguments),
+        fields=_fields(window, ended, descendants, arguments),
         status=status,
         error=error,
         phases=Phases(run_s=times.of("run"), wall_time_s=times.total_s),
@@ -111,12 +126,15 @@ def _outcome(ended: Ended, arguments: Sequence[str]) -> tuple[Status, RunError |
     return "failed", RunError(kind="exit_code", message=message)
 
 
-def _fields(window: Window, ended: Ended, arguments: Sequence[str]) -> dict[str, Any]:
+def _fields(
+    window: Window, ended: Ended, descendants: Descendants, arguments: Sequence[str]
+) -> dict[str, Any]:
     assert window.health is not None
     program = Program(
         arguments=[_text(each) for each in arguments],
         exit_code=ended.exit_code,
-        cpu_time_s=ended.cpu_time_s,
+        cpu_time_s=descendants.cpu_time_s,
+        num_left=descendants.num_left,
     )
     return {
         "program": program,

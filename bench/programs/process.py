@@ -31,13 +31,11 @@ class Ended:
     Attributes:
         exit_code: As in shells: 128 and the number of the signal that ended it.
         ended_by: That signal; None if the program ended by itself.
-        cpu_time_s: CPU time of its process and of those it has waited for.
         stopped_by: The first signal that reached us meanwhile; None for none.
     """
 
     exit_code: int
     ended_by: int | None
-    cpu_time_s: float
     stopped_by: int | None
 
 
@@ -138,11 +136,10 @@ def run_program(
     """
     pid = os.posix_spawnp(arguments[0], list(arguments), environment, setsigdef=_DEFAULT_AGAIN)
     relay.wait(pid)
-    _, status, usage = os.wait4(pid, 0)
+    _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     return Ended(
         exit_code=code if code >= 0 else _SIGNALLED - code,
         ended_by=-code if code < 0 else None,
-        cpu_time_s=usage.ru_utime + usage.ru_stime,
         stopped_by=relay.first,
     )

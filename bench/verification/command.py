@@ -18,7 +18,6 @@ from bench.config.verify import VerifyConfig
 from bench.core.files import StoreError, expand_path, write_output
 from bench.core.find import runs_below
 from bench.verification.model import Findings
-from bench.verification.verify import verify_run
 
 _AGREE, _DIFFER = 0, 1
 _MOST_SHOWN = 20  # differences of one run
@@ -36,6 +35,8 @@ def _run(plain: Mapping[str, Any]) -> int:
         ValueError: A folder does not exist, or has no runs.
     """
     config = VerifyConfig.from_dict(plain)
+    from bench.verification.verify import verify_run  # slow to import, needless for a wrong value
+
     console = wide_console()
     found: dict[str, Findings] = {}
     unreadable: dict[str, str] = {}
@@ -93,5 +94,8 @@ def _print_summary(
         say(console, f"  {text} ({num})")
     runs = f"{len(found)} run{'s' * (len(found) != 1)}"
     say(console, f"{runs}: {num_agree} values agree, {num_differ} differ", style="bold")
+    if num := sum(bool(each.missing) for each in found.values()):
+        text = "without readings or samples, of an older version or removed since"
+        say(console, f"{num} of them {text}")
     if unreadable:
         say(console, f"{len(unreadable)} cannot be read", style="bold red")

@@ -34,11 +34,13 @@ class Findings:
         num_agree: Values that agree.
         differences: Values that do not.
         unknown: By key, why a value that is stored cannot be recomputed.
+        missing: Files with raw data that a run of this kind writes, and that are not there.
     """
 
     num_agree: int = 0
     differences: list[Difference] = field(default_factory=list)
     unknown: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
 
     def compare(self, key: str, stored: Any, recomputed: Any, *, rounding: float = 0.0) -> None:
         """Compare a stored value with the one that raw data give.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.core.records.run import RunRecord
+from bench.measure.raw_files import raw_names
 from bench.verification.energy import verify_energy
 from bench.verification.machine import verify_machine
 from bench.verification.maintenance import verify_maintenance
@@ -55,6 +56,8 @@ def verify_run(folder: Path) -> Findings:
     for name, reason in _WITHOUT_RAW.items():
         if _is_filled(run.record, name):
             found.cannot(name, reason)
+    if run.record.phases.wall_time_s is not None:  # its clock had started
+        found.missing = [name for name in raw_names() if not (folder / name).exists()]
     return found
 
 

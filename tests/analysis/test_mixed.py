@@ -212,7 +212,7 @@ def test_findings_compare_the_quality_of_the_target(runs: DataFrame, summary: Da
 
 # No run here was deployed, or kept what these need.
 ABSENT = {name for name, entry in FIGURES.items() if entry.groups == DEPLOYMENTS}
-ABSENT |= {"timeline", "load", "stages", "history"}
+ABSENT |= {"timeline", "load", "stages", "history", "programs"}
 
 
 @pytest.mark.parametrize("name", sorted(set(FIGURES) - ABSENT))

@@ -99,6 +99,7 @@ class TestSweep:
     def test_a_run_folder_has_its_files_and_no_others(self, sweep: tuple[Path, Answer]) -> None:
         never, every = run_folders(sweep[0])
         names = {"run.json", "config.yaml", "log.txt", "telemetry.parquet", "retrains"}
+        names |= {"readings.parquet"}
         for folder in (never, every):
             files = {path.name for path in folder.iterdir()}
             assert files == names | {"windows.jsonl", "events.jsonl"}

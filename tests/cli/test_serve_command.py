@@ -104,6 +104,7 @@ def test_a_serving_record_refers_to_its_training(folder: Path) -> None:
     assert "not valid" not in answer.out
     run = folder / "results" / "serve" / record.run_id
     names = {"run.json", "config.yaml", "telemetry.parquet", "requests.parquet", "log.txt"}
+    names |= {"readings.parquet"}
     assert {path.name for path in run.iterdir()} == names
     requests = pd.read_parquet(run / "requests.parquet")
     assert len(requests) == serving.num_predictions

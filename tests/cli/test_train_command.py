@@ -135,6 +135,7 @@ class TestMainJob:
     def test_a_run_folder_has_its_files_and_no_others(self, sweep: tuple[Path, Answer]) -> None:
         folder, _ = sweep
         names = {"run.json", "config.yaml", "curve.jsonl", "telemetry.parquet", "checkpoint.pt"}
+        names |= {"readings.parquet"}
         for run in (folder / "results" / "train").iterdir():
             assert {path.name for path in run.iterdir()} == names | {"log.txt"}
             assert yaml.safe_load((run / "config.yaml").read_text())["lr"] > 0

@@ -13,10 +13,12 @@ class Program:
         arguments: The command line: the program and its arguments; bytes that are no UTF-8 are
             escaped.
         exit_code: Its exit code; as in shells, 128 and the number of the signal that ended it.
-        cpu_time_s: CPU time of its process and of all those that it has waited for, in the kernel
-            and outside. Processes that outlive it are not counted.
+        cpu_time_s: CPU time of its process and of all below it, in the kernel and outside.
+            Processes that outlive it are not counted.
+        num_left: How many processes that it started outlived it. None in older records.
     """
 
     arguments: list[str]
     exit_code: int
     cpu_time_s: float
+    num_left: int | None = None

@@ -97,13 +97,16 @@ def _unverified(path: str) -> Iterator[Problem]:
 
     for folder in sorted(map(Path, runs_below(path, on_error=lambda _: None))):
         try:
-            differences = verify_run(folder).differences
+            found = verify_run(folder)
         except StoreError as error:  # the gate itself reads no raw data, so nothing else says so
             yield problem("incomparable", f"{folder.name} cannot be verified: {error}")
             continue
-        if differences:
-            first = differences[0]
-            more = f", and {len(differences) - 1} more differ" if len(differences) > 1 else ""
+        if found.missing:
+            files = " and ".join(found.missing)
+            yield problem("incomparable", f"{folder.name} cannot be verified: without {files}")
+        if found.differences:
+            first, num = found.differences[0], len(found.differences)
+            more = f", and {num - 1} more differ" if num > 1 else ""
             yield problem(
                 "incomparable",
                 f"{folder.name} does not verify: {first.key} is {first.stored}, but its raw data "

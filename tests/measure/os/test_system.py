@@ -227,6 +227,14 @@ def test_peak_memory_is_what_the_kernel_says(tmp_path: Path) -> None:
     assert process.peak_rss_bytes(tmp_path / "missing") > 1 << 20
 
 
+def test_memory_of_children_leaves_this_process_out() -> None:
+    """Both look at the same moment, so children that this process has anyway count in both."""
+    own_bytes = process.ProcProcess(os.getpid()).rss_bytes()
+    whole, children = ProcessTree(), ProcessTree(of_children=True)
+    without_bytes = whole.rss_bytes() - children.rss_bytes()
+    assert without_bytes == pytest.approx(own_bytes, rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("cpuinfo", "sockets"),
     [
