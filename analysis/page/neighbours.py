@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pandas import DataFrame, Series, to_numeric
 
+from analysis.load.values import column
 from analysis.stats.repeats import KEYS, counted_with_keys
 from bench.core.arrays import Floats, Ints
 from bench.core.differing import differing_keys, key_of, texts_of
@@ -15,7 +16,7 @@ from bench.core.identity import UNHASHED
 
 _NEAREST = 4
 _MOST_KEYS = 8  # of one neighbour
-# The key of the run that is served, whose name stands before this in that of the serving.
+# The key of the run that is served. Where several are, the name of each begins with it, up to this.
 _SERVED, _BESIDE_MODEL = "run", " | "
 _PEERS = ["command", "host", "peer_group"]
 Neighbour = dict[str, Any]
@@ -58,7 +59,7 @@ def _of_group(group: DataFrame, first: DataFrame) -> Mapping[str, list[Neighbour
     keys = differing_keys(group, (*UNHASHED, _SERVED))
     texts = {key_of(key): _values(first, key) for key in keys}
     models = first["configuration"].str.partition(_BESIDE_MODEL)
-    if models[2].ne("").any():
+    if column(first, "trained.config_hash").nunique() > 1:
         texts = {"trained": models[0], **texts}
     values = DataFrame(texts, index=first.index)
     codes = np.array([_codes(values[key]) for key in values]).reshape(-1, len(first))
