@@ -68,8 +68,12 @@ def without_doubtful_joules(record: RunRecord) -> RunRecord:
     A meter may be found to have failed only at the end. What was read before is then part of what
     was used, and would look like a saving. Components that were measured keep their rows.
     """
-    doubtful = record.health is not None and set(record.health.flags) & set(ENERGY_FLAGS)
-    return without_joules(record) if doubtful else record
+    return without_joules(record) if has_doubtful_joules(record) else record
+
+
+def has_doubtful_joules(record: RunRecord) -> bool:
+    """Whether a health flag of a run speaks against its joules."""
+    return record.health is not None and not set(ENERGY_FLAGS).isdisjoint(record.health.flags)
 
 
 def without_joules(record: RunRecord) -> RunRecord:

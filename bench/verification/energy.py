@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 
-from bench.core.labels import ENERGY_FLAGS
+from bench.core.outcome import has_doubtful_joules
 from bench.core.records.curve import CurveRow
 from bench.core.records.energy import EnergyRow
 from bench.core.records.run import RunRecord
@@ -39,7 +39,7 @@ def verify_energy(run: RawRun, found: Findings) -> None:
     _counters(readings, found)
     whole = _between(readings, readings.at(START), readings.end)
     _rows(record.energy, whole.rows, found)
-    doubtful = record.health is not None and bool(set(record.health.flags) & set(ENERGY_FLAGS))
+    doubtful = has_doubtful_joules(record)
     total = WindowEnergy() if doubtful else whole
     found.compare("energy_total_j", record.energy_total_j, total.total_j)
     found.compare("energy_label", record.energy_label, total.label)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bench.core.labels import ENERGY_FLAGS
 from bench.core.maintenance_files import read_events, read_windows
 from bench.core.maintenance_summary import UPKEEP, spent, summarise
+from bench.core.outcome import has_doubtful_joules
 from bench.core.records.maintenance import WindowRow
 from bench.core.records.run import RunRecord
 from bench.verification.model import Findings
@@ -26,7 +26,7 @@ def verify_maintenance(run: RawRun, found: Findings) -> None:
     windows, events = read_windows(run.folder), read_events(run.folder)
     with run.reading_config():
         made = asdict(summarise(record.config, windows, events))
-    doubtful = record.health is not None and bool(set(record.health.flags) & set(ENERGY_FLAGS))
+    doubtful = has_doubtful_joules(record)
     for name, value in made.items():
         is_added = name in _ADDED or name.startswith(("oracle", "regret"))
         if not is_added and not (doubtful and name.endswith("_j")):

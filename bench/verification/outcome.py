@@ -10,7 +10,7 @@ from typing import Any
 from bench.core.checks import value_at
 from bench.core.files import file_stamp
 from bench.core.identity import config_hash
-from bench.core.labels import ENERGY_FLAGS
+from bench.core.outcome import has_doubtful_joules
 from bench.core.records.phases import Phases
 from bench.core.target import Spent, TargetConfig, ladder, target_result
 from bench.runs.charges import charge_recorded
@@ -126,7 +126,7 @@ def verify_target(run: RawRun, found: Findings) -> None:
         spent = Spent(time_s=phases.wall_time_s, energy_j=record.energy_total_j, samples=None)
     censored = record.status in ("ok", "interrupted")
     made = target_result(run.curve, target, finished=False, spent=spent, censored=censored)
-    doubtful = record.health is not None and bool(set(record.health.flags) & set(ENERGY_FLAGS))
+    doubtful = has_doubtful_joules(record)
     skipped = _CHARGED | (frozenset() if made.reached else _OF_A_MISS)
     for name, value in asdict(made).items():
         if name in skipped:
