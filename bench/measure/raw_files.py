@@ -31,6 +31,8 @@ from bench.measure.sampler import write_table, write_telemetry
 from bench.measure.window import Window
 
 METADATA = b"window"
+# Marks of a pass of bench.serve, within the window around it.
+FIRST_QUERY, LAST_ANSWER = "first_query", "last_answer"
 _TYPES = {
     "t_s": pa.float64(),
     "mark": pa.string(),

@@ -17,11 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure.energy import EnergyWindow, WindowEnergy, per_item
-from bench.measure.raw_files import write_raw
+from bench.measure.raw_files import FIRST_QUERY, LAST_ANSWER, write_raw
 from bench.measure.window import Window
-
-# The edges of a pass in readings.parquet.
-FIRST_QUERY, LAST_ANSWER = "first_query", "last_answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from bench.measure.energy import WindowEnergy, energy_between, idle_and_net, per
 from bench.measure.meter_set import EnergyReading
 from bench.measure.meters.base import Component
 from bench.measure.phase_energy import INIT, OPEN, START, PhaseBook, unseen
+from bench.measure.raw_files import FIRST_QUERY, LAST_ANSWER
 from bench.measure.window import IDLE_AFTER, IDLE_BEFORE
 from bench.verification.model import Findings
 from bench.verification.raw import RawRun, Readings
@@ -22,7 +23,6 @@ from bench.verification.raw import RawRun, Readings
 _ROUNDING_S = 1e-9  # times are stored relative to the start of the clock
 _ROUNDING_FRAC = 1e-6  # of the range of a counter, which is stored in microjoules
 _NO_FILE = "there is no readings.parquet: an older run, or one that ended before its clock started"
-_FIRST_QUERY, _LAST_ANSWER = "first_query", "last_answer"
 
 
 def verify_energy(run: RawRun, found: Findings) -> None:
@@ -209,14 +209,14 @@ def _predictions(
     record: RunRecord, readings: Readings, whole: WindowEnergy, found: Findings
 ) -> None:
     """Verify the joules of a prediction of bench.serve."""
-    serving, answered = record.serving, readings.at(_LAST_ANSWER)
+    serving, answered = record.serving, readings.at(LAST_ANSWER)
     if serving is None:
         return
     if answered is None or not serving.num_predictions:
         if serving.energy_per_prediction_j is not None:
             found.cannot("serving.energy_per_prediction_j", "the probe's readings are not kept")
         return
-    energy = _between(readings, readings.at(_FIRST_QUERY), answered)
+    energy = _between(readings, readings.at(FIRST_QUERY), answered)
     trusted = {row.component for row in whole.rows}
     rows = [row for row in energy.rows if row.component in trusted and row.label != "constant"]
     if whole.total_j is None or any(row.below_resolution for row in rows):
