@@ -9,6 +9,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.figures.prepare import NothingToDraw, ranked, serving_runs, trained_for, training_runs
+from analysis.figures.served import of_best_trainings, with_main
 from analysis.figures.stacked import stacked
 from analysis.load.values import column, numbers
 from bench.core.records.serving import WHOLE_STAGE
@@ -199,7 +200,8 @@ def _by_components(runs: DataFrame, long: DataFrame) -> DataFrame:
 def data_stages(runs: DataFrame, stages: DataFrame) -> DataFrame:
     """Prepare the mean time of each stage of a request, per served configuration.
 
-    If there are runs with one query at a time, only these count: under load, waiting dominates.
+    If there are runs with one query at a time, only these count: under load, waiting dominates. Of
+    the trainings of one model, one is there.
 
     Args:
         runs: As loaded.
@@ -211,7 +213,7 @@ def data_stages(runs: DataFrame, stages: DataFrame) -> DataFrame:
     Raises:
         NothingToDraw: No run has stages.
     """
-    served = serving_runs(runs)
+    served = serving_runs(with_main(runs))
     served = served[served["run_id"].isin(stages["run_id"])] if len(stages) else served.iloc[:0]
     if served.empty:
         raise NothingToDraw("no run of bench.serve has stages")
@@ -227,7 +229,9 @@ def data_stages(runs: DataFrame, stages: DataFrame) -> DataFrame:
     if not complete.all():
         remark += f" {int((~complete).sum())} runs with an unknown stage are left out."
         served = served[complete]
-        long = long[long["run_id"].isin(served["run_id"])]
+    served, _, words = of_best_trainings(served)
+    remark += f" {words}"
+    long = long[long["run_id"].isin(served["run_id"])]
     sums = long.groupby("run_id")["value"].sum()
     # The fastest at the top: for latency there is no target to rank by.
     total = served["run_id"].map(sums).groupby(served["configuration"]).median()

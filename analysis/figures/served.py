@@ -123,14 +123,26 @@ def data_served_tradeoff(runs: DataFrame, *, x: str, y: str, area: str | None = 
     chosen, remark = serving_source(with_main(runs), (x, y))
     x, y = _column_of(x, chosen), _column_of(y, chosen)
     known = chosen[chosen.reindex(columns=[x, y]).notna().all(axis=1)]
-    others = set(known["configuration"]) - set(best_trainings(known))
-    if others:
-        remark += (
-            " Configurations that differ only in their training are one model to a latency: the one"
-            f" of the best quality that reached its target stands for them ({len(others)} others)."
-        )
+    _, others, words = of_best_trainings(known)
     chosen = chosen[~chosen["configuration"].isin(others)]
-    return data_tradeoff(chosen, x=x, y=y, area=area).assign(remark=remark)
+    return data_tradeoff(chosen, x=x, y=y, area=area).assign(remark=f"{remark} {words}".strip())
+
+
+def of_best_trainings(runs: DataFrame) -> tuple[DataFrame, set[str], str]:
+    """Leave one training of each model, because to a latency they are the same.
+
+    Args:
+        runs: Each with what the figure shows.
+
+    Returns:
+        The runs that are left, the configurations that are not, and a sentence about them.
+    """
+    others = set(runs["configuration"]) - set(best_trainings(with_main(runs)))
+    words = (
+        "Configurations that differ only in their training are one model to a latency: the one"
+        f" of the best quality that reached its target stands for them ({len(others)} others)."
+    )
+    return runs[~runs["configuration"].isin(others)], others, words if others else ""
 
 
 def best_trainings(runs: DataFrame) -> list[str]:

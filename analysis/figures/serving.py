@@ -12,6 +12,7 @@ from analysis.figures.axes import Canvas, canvas, finished, in_paper_style, lege
 from analysis.figures.looks import Look, looks
 from analysis.figures.marks import draw_points, range_words
 from analysis.figures.prepare import HIGHLIGHTED, NothingToDraw, evenly, serving_runs
+from analysis.figures.served import of_best_trainings, with_main
 from analysis.figures.style import INK, Width, short_names
 from analysis.load.values import numbers
 from bench.config.serve import SCENARIOS
@@ -32,20 +33,27 @@ def pick_served(runs: DataFrame) -> DataFrame:
 
     Returns:
         For each scenario at most _MOST_LINES configurations, evenly from the fastest to the
-        slowest, each with the run of the median p50.
+        slowest, each with the run of the median p50. Of the trainings of one model, one is served.
 
     Raises:
         NothingToDraw: There is no run of bench.serve.
     """
-    served = serving_runs(runs)
-    served["p50"] = numbers(served, "serving.latency_p50_ms")
+    served, _ = _models_with_latency(runs)
     picked = []
-    for _, rows in served.dropna(subset=["p50"]).groupby("serving.scenario", sort=True):
+    for _, rows in served.groupby("serving.scenario", sort=True):
         groups = rows.sort_values(["p50", "run_id"]).groupby("configuration", sort=False)
         # A typical run, because a distribution over several runs would mix their levels.
         middle = [group.iloc[(len(group) - 1) // 2]["run_id"] for _, group in groups]
         picked += evenly(middle, _MOST_LINES)
     return served[served["run_id"].isin(picked)]
+
+
+def _models_with_latency(runs: DataFrame) -> tuple[DataFrame, str]:
+    """The runs with a median latency `p50`, of one training of each model, and words about it."""
+    served = serving_runs(with_main(runs))
+    served["p50"] = numbers(served, "serving.latency_p50_ms")
+    left, _, words = of_best_trainings(served.dropna(subset=["p50"]))
+    return left, words
 
 
 def data_latency(runs: DataFrame, requests: DataFrame) -> DataFrame:
@@ -59,12 +67,12 @@ def data_latency(runs: DataFrame, requests: DataFrame) -> DataFrame:
         Rows of two kinds. `kind` is `ecdf`: `latency_ms` and the `share` of samples up to it.
         `kind` is `percentile`: `share` of _PERCENTILES, if there are enough samples.
         All have `configuration`, `scenario`, `num_samples`, `num_configurations` of the scenario,
-        `comparable`, `valid`.
+        `comparable`, `valid`, `remark`.
 
     Raises:
         NothingToDraw: No run kept its requests.
     """
-    served = serving_runs(runs)
+    served, remark = _models_with_latency(runs)
     totals = served.groupby("serving.scenario")["configuration"].nunique()
     parts = []
     for row in pick_served(runs).to_dict("records"):
@@ -84,7 +92,7 @@ def data_latency(runs: DataFrame, requests: DataFrame) -> DataFrame:
         )
     if not parts:
         raise NothingToDraw("no run of bench.serve kept its requests")
-    return concat(parts, ignore_index=True)
+    return concat(parts, ignore_index=True).assign(remark=remark)
 
 
 def _ecdf(latency_ms: npt.NDArray[np.float64]) -> DataFrame:
@@ -179,7 +187,7 @@ def _latency_words(data: DataFrame) -> str:
         words += f" At most {_MOST_LINES} of a scenario, evenly from the fastest to the slowest."
     if not (data["comparable"] & data["valid"]).all():
         words += " Hollow: not comparable, or not valid in its scenario."
-    return words
+    return f"{words} {data['remark'].iloc[0]}".strip()
 
 
 def data_load(runs: DataFrame, rate_search: DataFrame) -> DataFrame:
@@ -191,12 +199,14 @@ def data_load(runs: DataFrame, rate_search: DataFrame) -> DataFrame:
 
     Returns:
         Rows per run and rate: `configuration`, `run_id`, `rate_per_s`, `latency_p50_ms`,
-        `latency_p99_ms`, `valid`, `bound_ms`, `max_rate_per_s`, `comparable`, `num_configurations`.
+        `latency_p99_ms`, `valid`, `bound_ms`, `max_rate_per_s`, `comparable`, `num_configurations`,
+        `remark`. Of the trainings of one model, one is there.
 
     Raises:
         NothingToDraw: No run searched for its rate.
     """
-    served = serving_runs(runs)
+    served = serving_runs(with_main(runs))
+    served, _, remark = of_best_trainings(served[served["run_id"].isin(rate_search["run_id"])])
     # Only runs that are drawn: the merge drops rates of other runs.
     steps = rate_search.merge(
         DataFrame(
@@ -218,7 +228,9 @@ def data_load(runs: DataFrame, rate_search: DataFrame) -> DataFrame:
     names = ["configuration", "run_id", "rate_per_s", "latency_p50_ms", "latency_p99_ms", "valid"]
     data = steps[[*names, "bound_ms", "max_rate_per_s", "comparable"]]
     data = data[data["configuration"].isin(evenly(order, HIGHLIGHTED))]
-    data = data.assign(valid=data["valid"].astype(bool), num_configurations=len(order))
+    data = data.assign(
+        valid=data["valid"].astype(bool), num_configurations=len(order), remark=remark
+    )
     return data.sort_values(["configuration", "run_id", "rate_per_s"], ignore_index=True)
 
 
@@ -254,6 +266,7 @@ def draw_load(data: DataFrame, *, width: Width = "one") -> Canvas:
     shown, num = len(names), int(data["num_configurations"].iloc[0])
     few = "" if shown == num else f" {shown} of {num} configurations, evenly by their largest rate."
     words = f"Solid: p99; dotted: p50; a line for each run. Hollow: bound or rate not held.{few}"
+    words = f"{words} {data['remark'].iloc[0]}".strip()
     return finished(figure, handles, f"{words} {common}", width)
 
 

@@ -49,6 +49,49 @@ def test_a_run_without_kept_requests_is_reported() -> None:
         data_latency(runs, DataFrame({"run_id": [], "latency_ms": []}))
 
 
+def two_trainings_of_one_model_and_another(scenario: str) -> DataFrame:
+    """Run q is of the better training; r is of another network."""
+    return frame(
+        *(
+            served(
+                f"{name} scenario={scenario}",
+                scenario,
+                run_id=run_id,
+                trained__target_metric="accuracy",
+                trained__reached=True,
+                quality_test__accuracy=accuracy,
+                serving__latency_p50_ms=1.0,
+                serving__max_rate_per_s=100.0,
+            )
+            for run_id, name, accuracy in (
+                ("p", "model=cnn lr=0.1", 0.90),
+                ("q", "model=cnn lr=1.0", 0.95),
+                ("r", "model=mlp lr=0.1", 0.80),
+            )
+        )
+    )
+
+
+def test_of_the_trainings_of_one_model_the_best_is_drawn() -> None:
+    of_one_query = two_trainings_of_one_model_and_another("single_stream")
+    under_load = two_trainings_of_one_model_and_another("server")
+    requests = DataFrame({"run_id": list("pqr") * 20, "latency_ms": np.arange(1.0, 61.0)})
+    rate = {"rate_per_s": 100.0, "latency_p50_ms": 1.0, "latency_p99_ms": 2.0, "valid": True}
+    stage = {"stage": "inference", "mean_ms": 1.0}
+    rates = DataFrame([{"run_id": name, **rate} for name in "pqr"])
+    stages = DataFrame([{"run_id": name, **stage} for name in "pqr"])
+    for data in (
+        data_latency(of_one_query, requests),
+        data_load(under_load, rates),
+        data_stages(of_one_query, stages),
+    ):
+        names = {name.partition(" scenario=")[0] for name in data["configuration"]}
+        assert names == {"model=cnn lr=1.0", "model=mlp lr=0.1"}
+        assert set(data["num_configurations"]) == {2}
+        assert data["remark"].iloc[0].endswith("stands for them (1 others).")
+    assert set(pick_served(of_one_query)["run_id"]) == {"q", "r"}
+
+
 def test_load_has_every_rate_that_was_tried_in_order() -> None:
     runs = frame(
         served(
