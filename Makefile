@@ -11,8 +11,8 @@ sweep: $(READY)
 
 # With stored bytecode, the processes that tests start need not compile the suite anew each. Three
 # workers for two cores, as each waits for processes about a third of its time: two take 314 s, three
-# 270 s, four 307 s. Tests of launchers come last and one at a time, because the two nodes of their
-# SLURM share this machine.
+# 270 to 298 s, four 307 s. Tests of launchers come last and one at a time, because the two nodes of
+# their SLURM share this machine.
 test: lint
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -m "not cluster" \
 		--numprocesses 3 --dist loadgroup
