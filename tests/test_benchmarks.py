@@ -536,14 +536,22 @@ def test_the_smallest_slowdown_is_the_one_from_which_on_all_are_found() -> None:
     assert found([]) is None
 
 
-def test_the_published_checks_give_the_table_of_the_docs() -> None:
+def test_the_published_checks_give_the_table_of_the_docs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     top = Path(__file__).parents[1]
-    _, checks = gate_real.read_series(top / "results/published/gate_real.jsonl")
+    published = top / "results/published/gate_real.jsonl"
+    gate_real.real(Namespace(read=published))
+    out = capsys.readouterr().out
+    printed = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines()]
+    _, checks = gate_real.read_series(published)
     expected = ""
     for planted in dict.fromkeys((one.kind, one.slowdown_frac) for one in checks):
         row = [one for one in checks if (one.kind, one.slowdown_frac) == planted]
+        cells = gate_real.cells(row)
+        assert [f"{planted[0]} {planted[1]:.0%}", str(len(row)), *cells] in printed
         name = f"{planted[0]} {planted[1]:.0%}" if planted[1] else "nothing"
-        ratio, found, named, too_little, nothing, runs, seconds = gate_real.cells(row)
+        ratio, found, named, too_little, nothing, runs, seconds = cells
         assert too_little.startswith("0 ("), "the docs say that no check asked for more runs"
         assert nothing == "0"
         expected += f"| {name} | {len(row)} | {ratio} | {found} | {named} | {runs} | {seconds} |\n"

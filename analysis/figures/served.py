@@ -132,12 +132,12 @@ def of_best_trainings(runs: DataFrame) -> tuple[DataFrame, set[str], str]:
     """Leave one training of each model, because to a latency they are the same.
 
     Args:
-        runs: Each with what the figure shows.
+        runs: Of with_main, each with what the figure shows.
 
     Returns:
         The runs that are left, the configurations that are not, and a sentence about them.
     """
-    others = set(runs["configuration"]) - set(best_trainings(with_main(runs)))
+    others = set(runs["configuration"]) - set(best_trainings(runs))
     words = (
         "Configurations that differ only in their training are one model to a latency: the one"
         f" of the best quality that reached its target stands for them ({len(others)} others)."

@@ -39,6 +39,10 @@ def pick_served(runs: DataFrame) -> DataFrame:
         NothingToDraw: There is no run of bench.serve.
     """
     served, _ = _models_with_latency(runs)
+    return _picked(served)
+
+
+def _picked(served: DataFrame) -> DataFrame:
     picked = []
     for _, rows in served.groupby("serving.scenario", sort=True):
         groups = rows.sort_values(["p50", "run_id"]).groupby("configuration", sort=False)
@@ -75,7 +79,7 @@ def data_latency(runs: DataFrame, requests: DataFrame) -> DataFrame:
     served, remark = _models_with_latency(runs)
     totals = served.groupby("serving.scenario")["configuration"].nunique()
     parts = []
-    for row in pick_served(runs).to_dict("records"):
+    for row in _picked(served).to_dict("records"):
         latency_ms = requests.loc[requests["run_id"] == row["run_id"], "latency_ms"].dropna()
         if latency_ms.empty:
             continue
