@@ -15,7 +15,8 @@ shown three times, with a bootstrap interval that resamples whole rounds:
 - CPU: the ratio of the sums of the CPU time of all threads. It has the ticks, but not the time in
   which another program was running; several threads also count while they wait actively.
 
-In each round the ways begin anew, because where things lie in memory changes with each process.
+In each round the ways begin anew, in new interpreters, because where things lie in memory changes
+with each process, and is worth several percent of a step.
 """
 
 from __future__ import annotations
@@ -32,11 +33,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bench.core.host import host_facts
-from bench.measure.carbon import look_up_processor
 from benchmarks.markdown import print_table
 from benchmarks.ours import ours, ours_with_fabric
 from benchmarks.turns import Ended, Pacer, train_in_turns
@@ -112,6 +111,23 @@ class Measured:
         return Ratio(compute(times_ms, base_ms), float(low), float(high))
 
 
+def train(key: str, workload: Workload, pacer: Pacer) -> None:
+    """Train in one way, in a process of its own."""
+    silence()
+    workload.data.setup()
+    WAYS[key][1](workload, pacer)
+
+
+def silence() -> None:
+    """Keep what the libraries say off the terminal."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    # It resets its own level, so a level would not hold.
+    logging.getLogger("codecarbon").disabled = True
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
+    # They take turns.
+    warnings.filterwarnings("ignore", message="another run is being measured")
+
+
 def measure(workload: Workload, ways: Sequence[str], rounds: int) -> Measured:
     """Train in each way once in each round.
 
@@ -123,7 +139,7 @@ def measure(workload: Workload, ways: Sequence[str], rounds: int) -> Measured:
     by_round: dict[str, list[NDArray[Any]]] = {key: [] for key in ways}
     for turn in range(rounds):
         times_ms, endings = train_in_turns(
-            {key: partial(WAYS[key][1], workload) for key in ways},
+            {key: partial(train, key, workload) for key in ways},
             turn_steps=workload.turn_steps,
             num_turns=turns_per_block * workload.num_evaluations,
             num_threads=workload.num_threads,
@@ -201,18 +217,9 @@ def main() -> None:
     """Measure, print and write."""
     chosen = arguments()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    logging.getLogger(
-        "codecarbon"
-    ).disabled = True  # it resets its own level, so a level would not hold
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
-    # Threads that this process starts would be missing in the processes that are forked from it.
-    torch.set_num_threads(1)
-    look_up_processor()
     results = []
     for name in [chosen.workload] if chosen.workload else WORKLOADS:
         workload = WORKLOADS[name]()
-        workload.data.setup()
         if chosen.evaluations:
             workload = replace(workload, num_evaluations=chosen.evaluations)
         measured = measure(workload, sorted(set(chosen.ways)), chosen.rounds)

@@ -2,7 +2,8 @@
 
 Turns follow one another within a second, so whatever slows the machine down for longer than that
 slows all ways down alike. Each way is in a process of its own, so none shares an interpreter with
-the threads of another.
+the threads of another. The processes are spawned: forks of one process would share where it has its
+code and its libraries in memory, so repeating them would not show how much that matters.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import gc
 import math
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -89,7 +91,7 @@ def train_in_turns(
     """Train once in each way.
 
     Args:
-        ways: Each trains turn_steps * num_turns steps.
+        ways: Each trains turn_steps * num_turns steps, and can be pickled.
         turn_steps: Steps of a turn.
         num_turns: Turns of each way.
         num_threads: Threads of torch.
@@ -102,16 +104,13 @@ def train_in_turns(
     Raises:
         RuntimeError: A training failed; its traceback is on the terminal.
     """
-    context = multiprocessing.get_context("fork")
-    gc.collect()
-    gc.freeze()  # or a collection in a child would copy the memory that it shares
+    context = multiprocessing.get_context("spawn")
     parents: dict[str, Connection] = {}
     for key, way in ways.items():
         parents[key], child = context.Pipe()
         arguments = (way, child, turn_steps, num_threads)
         context.Process(target=_train, args=arguments, daemon=True).start()
         child.close()  # or nobody would notice that the process has ended
-    gc.unfreeze()
     replies: dict[str, list[Any]] = {key: [_reply(key, parents[key])] for key in ways}
     for _ in range(num_turns):
         for key in rng.permutation(list(ways)).tolist():
@@ -135,6 +134,9 @@ def _train(
 ) -> None:
     """Train in the child."""
     torch.set_num_threads(num_threads)
+    gc.collect()
+    gc.freeze()  # what was imported is not searched for garbage, as in a run of a sweep
     pacer = Pacer(parent, turn_steps)
     way(pacer)
     parent.send(pacer.ended())
+    os._exit(0)  # some libraries fill the terminal when their interpreter ends
