@@ -112,20 +112,22 @@ def in_child(step: str, results: Path, num_runs: int, name: str) -> Cost:
     return Cost(num_runs=num_runs, step=name, **json.loads(done.stdout))
 
 
-def commands(results: Path, num_runs: int, trees: Sequence[Path], rounds: int) -> list[Command]:
+def commands(
+    results: Path, num_runs: int, trees: Sequence[Path], *, rounds: int, figures: str
+) -> list[Command]:
     """Run the command of each checkout in turn, in several rounds."""
     times: dict[Path, list[float]] = {tree: [] for tree in trees}
     for _ in range(rounds):
         for tree in trees:
-            times[tree].append(command_s(results, tree))
+            times[tree].append(command_s(results, tree, figures))
     return [Command(num_runs=num_runs, tree=str(tree), elapsed_s=times[tree]) for tree in trees]
 
 
-def command_s(results: Path, tree: Path) -> float:
+def command_s(results: Path, tree: Path, figures: str) -> float:
     """Time `python -m analysis.report` of a checkout in a fresh process."""
     with tempfile.TemporaryDirectory() as out:
         words = [sys.executable, "-m", "analysis.report", f"results={results}", f"out={out}"]
-        words.append("figures=all")  # as the default was when the first versions were timed
+        words.append(f"figures={figures}")
         environment = {**os.environ, "PYTHONPATH": str(tree)}
         started = time.perf_counter()
         subprocess.run(words, check=True, capture_output=True, cwd=tree, env=environment)
@@ -214,6 +216,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--against", type=Path, help="a checkout whose command runs in turn")
     parser.add_argument("--rounds", type=int, default=3, help="of the whole command")
     parser.add_argument("--command-only", action="store_true", help="leave out the single steps")
+    # All was the default when the first versions were timed.
+    parser.add_argument("--figures", default="all", help="figures of the whole command")
     parser.add_argument("--out", type=Path, help="a JSON file for what was measured")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -235,7 +239,9 @@ def main() -> None:
             folders = make(results, num_runs)
             console.print(f"made {len(folders)} runs")
             costs += [] if chosen.command_only else costs_of(folders, results)
-            measured += commands(results, len(folders), trees, chosen.rounds)
+            measured += commands(
+                results, len(folders), trees, rounds=chosen.rounds, figures=chosen.figures
+            )
     if costs:
         console.print(table(costs))
         console.print(verdict(costs))
