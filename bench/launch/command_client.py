@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.core.files import last_lines
 from bench.launch.logged import stop_process, wait_or_kill
+from bench.launch.stopping import wait_for
 
 PROTOCOL = 1  # raise it whenever requests or replies change
 _MOST_BYTES = 20_000
@@ -120,6 +121,7 @@ class CommandServer:
     def _reply(self) -> dict[str, Any] | None:
         """The next reply; None if the server has ended, or prints something else."""
         assert self._process.stdout is not None
+        wait_for([self._process.stdout.fileno()])  # it writes a line at a time
         line = self._process.stdout.readline()
         self._is_busy = False
         try:

@@ -24,7 +24,7 @@ from typing import Any
 
 from bench.launch.child import GRACE_S, Inherited, begin_job, report_parent
 from bench.launch.server import NotStarted, server_modules, start_server
-from bench.launch.stopping import signal_name, signal_of
+from bench.launch.stopping import signal_name, signal_of, wait_for
 
 # multiprocessing reports this exit code if the server is gone and the real one is unknown.
 _EXIT_UNKNOWN = 255
@@ -129,7 +129,7 @@ class ForkServer:
         process = self._context.Process(target=report_parent, args=(sender,))
         try:
             _start_process(process, sender, receiver)
-            self._server = _watch(receiver.recv())
+            self._server = watch(receiver.recv())
             process.join()
         except EOFError as error:
             raise NotStarted("its fork server ended while it was being started") from error
@@ -190,7 +190,7 @@ def _accompany(
     process: BaseProcess, receiver: Connection, on_message: Callable[[Any], None]
 ) -> None:
     """Relay the messages of a child until it ends; stop it if this process is interrupted."""
-    ended = _watch(process.pid)
+    ended = watch(process.pid)
     try:
         _relay(receiver, process.sentinel if ended is None else ended, on_message)
     except BaseException as error:
@@ -201,7 +201,7 @@ def _accompany(
             os.close(ended)
 
 
-def _watch(pid: int | None) -> int | None:
+def watch(pid: int | None) -> int | None:
     """A descriptor that is readable once a process has ended; None if the system has none."""
     if pid is None or not hasattr(os, "pidfd_open"):
         return None
@@ -218,7 +218,7 @@ def _relay(receiver: Connection, ended: int, on_message: Callable[[Any], None]) 
     """Pass on messages until the child has ended."""
     open_ends: list[Any] = [receiver, ended]
     while ended in open_ends:
-        for ready in wait(open_ends):
+        for ready in wait_for(open_ends):
             if ready is not receiver:
                 open_ends.remove(ready)
                 continue

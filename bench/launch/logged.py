@@ -11,7 +11,8 @@ from typing import Any
 
 from bench.core.files import last_lines
 from bench.launch.child import GRACE_S
-from bench.launch.stopping import signal_name
+from bench.launch.isolation import watch
+from bench.launch.stopping import signal_name, wait_for
 
 _NUM_LINES = 12  # of a log in an error message
 _MOST_BYTES = 20_000
@@ -37,10 +38,22 @@ def run_logged(
             start_new_session=True,  # so Ctrl-C in a terminal reaches it once, from this process
         )
         try:
+            _wait_for_end(process.pid)
             return process.wait()
         except BaseException:
             stop_process(process)
             raise
+
+
+def _wait_for_end(pid: int) -> None:
+    """Wait until a process has ended, and be interrupted by any signal meanwhile."""
+    ended = watch(pid)
+    if ended is None:
+        return
+    try:
+        wait_for([ended])
+    finally:
+        os.close(ended)
 
 
 def how_it_ended(code: int, command: str, log: Path) -> str:

@@ -8,8 +8,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from typing import Any
 
 # Signals by which a terminal, a person or a batch system ends a command. Batch systems send one of
@@ -243,6 +244,34 @@ def signals_interrupt() -> Iterator[None]:
         end()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def wait_for(objects: Sequence[Any]) -> list[Any]:
+    """Wait as multiprocessing.connection.wait() does; the handler of a signal runs at once.
+
+    A signal that comes just before a plain wait begins, or that the kernel gives to another thread,
+    does not end the wait. Python runs handlers in its main thread, so it would run this one only
+    when the wait has ended by itself: after hours, if a job says nothing for as long.
+
+    Args:
+        objects: Connections and descriptors; any number of them may be ready.
+    """
+    if not _in_main_thread():
+        return wait(objects)
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    before = -1
+    try:
+        before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        while True:
+            ready = wait([*objects, woken])
+            if woken not in ready:
+                return ready
+            os.read(woken, 64)  # handlers have run by now, and none has raised an exception
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(woken)
+        os.close(wake)
 
 
 def _interrupt_once(number: int, frame: object) -> None:

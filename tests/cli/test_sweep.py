@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -170,6 +170,16 @@ def test_a_signal_ends_the_sweep_and_names_the_command_to_continue(
     assert "3 of 5 runs were not started; the same command with resume=true" in answer.err
 
 
+def test_a_signal_that_another_thread_takes_ends_the_sweep_too(tmp_path: Path) -> None:
+    """The kernel may give it to any thread; the main thread, which waits, is then not woken."""
+    thread = threading.Thread(target=press, args=(tmp_path, signal.SIGHUP, to_this_thread))
+    thread.start()
+    answer = sweep(tmp_path, "-m", f"seed={scripted.OK},{scripted.WAITS}")
+    thread.join()
+    assert answer.code == 130
+    assert ended(tmp_path) == {scripted.OK: "ok", scripted.WAITS: "interrupted"}
+
+
 def test_a_signal_that_comes_while_the_table_is_printed_waits_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,11 +211,22 @@ def test_resume_looks_at_the_folders_and_not_at_the_ledger(tmp_path: Path) -> No
     assert "1 of 1 runs were finished before" in answer.err
 
 
-def press(folder: Path, number: signal.Signals) -> None:
+def to_this_process(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def to_this_thread(number: int) -> None:
+    time.sleep(0.1)  # the main thread waits by now
+    signal.pthread_kill(threading.get_ident(), number)
+
+
+def press(
+    folder: Path, number: signal.Signals, send: Callable[[int], None] = to_this_process
+) -> None:
     """Once the second run is at work; without a command, the signal would end the tests."""
     await_runs(folder, 2)
     if signal.getsignal(number) is not signal.SIG_DFL:
-        os.kill(os.getpid(), number)
+        send(number)
 
 
 def await_runs(folder: Path, num: int) -> None:

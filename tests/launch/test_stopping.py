@@ -1,16 +1,26 @@
-"""A signal that arrives while Python runs a destructor is not lost."""
+"""A signal that arrives while Python runs a destructor, or before a wait, is not lost."""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bench.launch.child import Interrupted, _InterruptOnce
-from bench.launch.stopping import STOP_SIGNALS, Stopped, interrupt_on_signals, signals_interrupt
+from bench.launch.logged import run_logged
+from bench.launch.stopping import (
+    STOP_SIGNALS,
+    Stopped,
+    interrupt_on_signals,
+    signals_interrupt,
+    wait_for,
+)
 
 
 class SignalledAtItsEnd:
@@ -68,3 +78,57 @@ def test_other_exceptions_in_destructors_are_shown_as_usual() -> None:
 
     Fails()
     assert shown == [LookupError]
+
+
+@pytest.fixture
+def _another_thread_takes_a_signal() -> Iterator[None]:
+    """As the kernel may choose: the main thread is not woken."""
+
+    def take() -> None:
+        time.sleep(0.1)  # the main thread waits by now
+        signal.pthread_kill(threading.get_ident(), signal.SIGHUP)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    yield
+    thread.join()
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+@pytest.mark.usefixtures("_another_thread_takes_a_signal")
+def test_a_signal_that_another_thread_takes_ends_a_wait(pipe: tuple[int, int]) -> None:
+    interrupt_on_signals()
+    before = signal.set_wakeup_fd(-1)
+    with pytest.raises(Stopped, match="SIGHUP"):
+        wait_for([pipe[0]])
+    assert signal.set_wakeup_fd(before) == -1
+
+
+@pytest.mark.usefixtures("_another_thread_takes_a_signal")
+def test_a_signal_that_another_thread_takes_ends_a_command(tmp_path: Path) -> None:
+    interrupt_on_signals()
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with pytest.raises(Stopped, match="SIGHUP"):
+        run_logged(command, tmp_path, os.environ, tmp_path / "log")
+
+
+def test_a_handler_that_raises_nothing_does_not_end_a_wait(pipe: tuple[int, int]) -> None:
+    taken: list[int] = []
+
+    def take(number: int, frame: object) -> None:
+        taken.append(number)
+        os.write(pipe[1], b"x")
+
+    signal.signal(signal.SIGUSR1, take)
+    thread = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
+    thread.start()
+    assert wait_for([pipe[0]]) == [pipe[0]]
+    thread.join()
+    assert taken == [signal.SIGUSR1]
