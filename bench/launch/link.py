@@ -14,6 +14,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from bench.launch.place import Place
+from bench.launch.stopping import wait_for
 
 # A command may begin this much later than that of another node: it imports from a slow disk, say.
 MEET_S = 120.0
@@ -61,7 +62,9 @@ class Link:
         deadline_s = None if within_s is None else time.monotonic() + within_s
         while b"\n" not in self._received:
             left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
-            if not wait([self._connection], left_s):
+            if left_s is None:
+                wait_for([self._connection])
+            elif not wait([self._connection], left_s):
                 raise TimeoutError
             try:
                 data = self._connection.recv(_MOST_BYTES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bench.launch.child import Interrupted, _InterruptOnce
+from bench.launch.link import Link
 from bench.launch.logged import run_logged
 from bench.launch.stopping import (
     STOP_SIGNALS,
@@ -117,6 +119,16 @@ def test_a_signal_that_another_thread_takes_ends_a_command(tmp_path: Path) -> No
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with pytest.raises(Stopped, match="SIGHUP"):
         run_logged(command, tmp_path, os.environ, tmp_path / "log")
+
+
+@pytest.mark.usefixtures("_another_thread_takes_a_signal")
+def test_a_signal_that_another_thread_takes_ends_the_wait_for_another_node() -> None:
+    interrupt_on_signals()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        link = Link(socket.create_connection(listener.getsockname()))
+        with pytest.raises(Stopped, match="SIGHUP"):
+            link.receive()
+        link.close()
 
 
 def test_a_handler_that_raises_nothing_does_not_end_a_wait(pipe: tuple[int, int]) -> None:
