@@ -26,16 +26,17 @@ class Bisection:
 
     def next_commit(self) -> str | None:
         """The commit to judge next; None if the answer is known, or if none is left to judge."""
-        bad = self._commits("bad")
-        judged = {*bad, *self._commits("skip-")}
+        refs = ("refs/bisect/bad", "refs/bisect/skip-*")
+        judged = git(self._folder, "for-each-ref", "--format=%(objectname)", *refs).split()
         if all(commit in judged for commit in self.suspects()):
             return None
         return git(self._folder, "rev-parse", "--verify", "BISECT_HEAD")
 
     def suspects(self) -> list[str]:
         """The commits that may be the first bad one: a single one if it is found."""
-        good = [f"^{commit}" for commit in self._commits("good-")]
-        return git(self._folder, "rev-list", *self._commits("bad"), *good).split()
+        # In git's words: all that bad has and no good one has.
+        refs = ("refs/bisect/bad", "--not", "--glob=refs/bisect/good-*")
+        return git(self._folder, "rev-list", *refs).split()
 
     def num_steps(self) -> int:
         """About how many commits are still to be judged."""
@@ -46,14 +47,6 @@ class Bisection:
         # Git ends with an error once only skipped commits are left, which next_commit() finds out.
         with suppress(GitFailed):
             git(self._folder, "bisect", answer, commit)
-
-    def _commits(self, prefix: str) -> list[str]:
-        pattern = f"refs/bisect/{prefix}"
-        names = git(
-            self._folder, "for-each-ref", "--format=%(refname) %(objectname)", "refs/bisect"
-        )
-        pairs = (line.split() for line in names.splitlines())
-        return [commit for name, commit in pairs if name.startswith(pattern)]
 
 
 @contextmanager
