@@ -4,7 +4,7 @@
     repository.commit("broken", fails=True)
 
 Its module `fake_bench` writes run folders as bench.train does, with the times that its revision
-says, and a line for each call to calls.jsonl beside the repository. It imports nothing but the
+says, and a line for each call to calls.txt beside the repository. It imports nothing but the
 standard library: a call takes a moment.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from ast import literal_eval
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,16 @@ from tests.gate.made import made_record, write_run
 # Times in seconds by repeat, none more than 2% from the median: closer than any loss that counts.
 TIMES_S = [1.0, 1.01, 0.99, 1.02, 0.98, 1.005, 0.995, 1.015, 1.0, 0.985]
 
+# It does without json, whose import would take a third of a call's time: revision.json has nothing
+# that Python writes differently, and record.json has names in capitals in place of what differs.
 _FAKE = """
-import json, os, sys
+import os, sys
 
 def read(name):
     with open(os.path.join(os.path.dirname(__file__), name)) as file:
         return file.read()
 
-revision = json.loads(read("revision.json"))
+revision = eval(read("revision.json"))
 flags = [each for each in sys.argv[1:] if "=" not in each]
 given = dict(each.split("=", 1) for each in sys.argv[1:] if "=" in each)
 call = {
@@ -42,7 +45,7 @@ call = {
     "variables": {n: v for n, v in os.environ.items() if n.startswith(("PYTHON", "GIT_", "HYDRA"))},
 }
 with open(revision["calls"], "a") as file:
-    file.write(json.dumps(call) + "\\n")
+    print(call, file=file)
 if call["repeat"] >= revision["fails_from"]:
     print("some output before it")
     sys.exit("it is broken here")
@@ -57,6 +60,8 @@ if given.get("stops_at") == given["repeat"]:
     os.kill(os.getppid(), getattr(signal, given["signal"]))
     sys.exit("told to stop")
 if folder := os.environ.get("BENCH_TRACE_OPERATORS"):
+    import json
+
     if "untraceable" in flags:
         sys.exit("no room for a trace")
     os.makedirs(folder)
@@ -64,31 +69,37 @@ if folder := os.environ.get("BENCH_TRACE_OPERATORS"):
     operators = [{"name": "aten::mm", "num_calls": 7, "cpu_s": 0.5 * time_s, "device_s": 0.0}]
     with open(os.path.join(folder, "operators-0000-1.json"), "w") as file:
         json.dump({"wall_s": time_s, "operators": operators}, file)
+command = given.get("command", "train")
+times_s = revision["times_s"]
+is_comparable = call["repeat"] >= revision["incomparable_below"]
 for seed in given.get("seed", "0").split(","):
     if "nothing" in flags:
         break
-    record = json.loads(read("record.json"))
-    head, _, _ = record["run_id"].rpartition("-")
-    record["run_id"] = f"{head}-{int(seed):04x}{call['repeat']:04x}"
-    # `one_repeat`: as a training of one's own that does not pass on which repeat it is.
-    record["seed"], record["repeat"] = int(seed), 0 if "one_repeat" in flags else call["repeat"]
-    times_s = revision["times_s"]
-    record["target"]["time_to_target_s"] = times_s[call["repeat"] % len(times_s)]
-    if call["repeat"] < revision["incomparable_below"]:
-        record["health"].update(comparable=False, flags=["other_load"])
-    record["host"]["git_commit"] = None
-    record["command"] = given.get("command", "train")
-    folder = os.path.join(given["results"], record["command"], record["run_id"])
+    run_id = read("run_id.txt") + f"{int(seed):04x}{call['repeat']:04x}"
+    differs = {
+        "RUN_ID": run_id,
+        "COMMAND": command,
+        '"SEED"': seed,
+        # `one_repeat`: as a training of one's own that does not pass on which repeat it is.
+        '"REPEAT"': 0 if "one_repeat" in flags else call["repeat"],
+        '"TIME_S"': times_s[call["repeat"] % len(times_s)],
+        '"COMPARABLE"': "true" if is_comparable else "false",
+        '"FLAGS"': "[]" if is_comparable else '["other_load"]',
+    }
+    record = read("record.json")
+    for name, value in differs.items():
+        record = record.replace(name, str(value))
+    folder = os.path.join(given["results"], command, run_id)
     os.makedirs(folder)
-    for name, text in (("config.yaml", read("config.yaml")), ("run.json", json.dumps(record))):
+    for name, text in (("config.yaml", read("config.yaml")), ("run.json", record)):
         with open(os.path.join(folder, name), "w") as file:
             file.write(text)
 """
 
 
-# A command server that starts the command anew for each run, and writes a line for each renewal.
+# A command server whose runs are forks of it, and which writes a line for each renewal.
 _FAKE_SERVER = """
-import json, os, subprocess, sys
+import json, os, runpy, sys
 
 def reply(content):
     print(json.dumps(content), flush=True)
@@ -98,12 +109,18 @@ for line in sys.stdin:
     request = json.loads(line)
     if request["do"] == "renew":
         with open(json.load(open("revision.json"))["calls"], "a") as file:
-            file.write(json.dumps({"renewed": os.path.basename(os.getcwd())}) + "\\n")
+            print({"renewed": os.path.basename(os.getcwd())}, file=file)
         reply({"code": 0})
         continue
-    with open(request["log"], "w") as log:
-        command = [sys.executable, "-m", sys.argv[1], *request["arguments"]]
-        reply({"code": subprocess.call(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)})
+    child = os.fork()
+    if child == 0:
+        log = os.open(request["log"], os.O_WRONLY)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        module, sys.argv[1:] = sys.argv[1], request["arguments"]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        sys.exit()
+    reply({"code": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])})
 """
 
 
@@ -117,8 +134,10 @@ class MadeRepository:
     def git(self, *arguments: str) -> str:
         """What git prints in it."""
         names = ("-c", "user.name=made", "-c", "user.email=made", "-c", "commit.gpgsign=false")
+        at_once = ("-c", "maintenance.auto=false")  # a commit would look for something to tidy up
+        command = ["git", *names, *at_once, *arguments]
         answer = subprocess.run(
-            ["git", *names, *arguments], cwd=self.folder, capture_output=True, text=True, check=True
+            command, cwd=self.folder, capture_output=True, text=True, check=True
         )
         return answer.stdout.strip()
 
@@ -159,7 +178,7 @@ class MadeRepository:
         """What was run, in order."""
         if not self.calls_file.exists():
             return []
-        return [json.loads(line) for line in self.calls_file.read_text().splitlines()]
+        return [literal_eval(line) for line in self.calls_file.read_text().splitlines()]
 
     def num_worktrees(self) -> int:
         """The folder itself included."""
@@ -169,13 +188,24 @@ class MadeRepository:
 def made_repository(parent: Path) -> MadeRepository:
     """A repository with one revision, `good`, on the branch `main`."""
     folder = parent / "repository"
-    made = MadeRepository(folder=folder, calls_file=parent / "calls.jsonl")
+    made = MadeRepository(folder=folder, calls_file=parent / "calls.txt")
     folder.mkdir()
     run = write_run(parent / "made", made_record())
-    (folder / "record.json").write_bytes((run / "run.json").read_bytes())
+    (folder / "record.json").write_text(_with_names(json.loads((run / "run.json").read_text())))
+    (folder / "run_id.txt").write_text(run.name.rpartition("-")[0] + "-")
     (folder / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
     (folder / "fake_bench.py").write_text(_FAKE)
     (folder / ".gitignore").write_text("__pycache__/\nresults/\n")
-    made.git("init", "--quiet", "--initial-branch", "main")
+    # Without a template there are no samples of hooks.
+    made.git("init", "--quiet", "--template=", "--initial-branch", "main")
     made.commit("good", times_s=TIMES_S)
     return made
+
+
+def _with_names(record: dict[str, Any]) -> str:
+    """A record with names in place of what `fake_bench` fills in."""
+    record |= {"run_id": "RUN_ID", "command": "COMMAND", "seed": "SEED", "repeat": "REPEAT"}
+    record["target"]["time_to_target_s"] = "TIME_S"
+    record["health"] |= {"comparable": "COMPARABLE", "flags": "FLAGS"}
+    record["host"]["git_commit"] = None
+    return json.dumps(record)
