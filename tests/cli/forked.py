@@ -7,11 +7,8 @@ ends as Python ends a program. So a test still sees the exit code that a user se
 
 from __future__ import annotations
 
-import gc
-import importlib
 import json
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -20,12 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tests.cli.command import ROOT, Answer, environment
 
-# What a reader that has left leaves behind, as of `| head -1`.
-CLOSED_PIPE = Path("closed pipe")
 _PATIENCE_S = 120.0
 
 
@@ -85,7 +79,7 @@ class ForkServer:
 def fork_server(*modules: str) -> Iterator[ForkServer]:
     """Start a server that has imported these modules; it ends with the context."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.cli.forked", *modules],
+        [sys.executable, "-m", "tests.cli.forked_server", *modules],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -94,45 +88,3 @@ def fork_server(*modules: str) -> Iterator[ForkServer]:
     )
     with process:  # closes its input, which ends it, and waits for it
         yield ForkServer(process)
-
-
-def _serve() -> None:
-    """Fork for each line of the input, and print how the fork ended."""
-    for module in sys.argv[1:]:
-        importlib.import_module(module)
-    gc.freeze()  # the forks share what is imported; looking through it again would copy it
-    while line := os.read(0, 1_000_000).decode():
-        child = os.fork()
-        if child == 0:
-            _become(json.loads(line))
-            return
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
-
-
-def _become(order: dict[str, Any]) -> None:
-    """Be the command that was ordered."""
-    os.chdir(order["folder"])
-    os.environ.clear()
-    os.environ.update(order["variables"])
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(_opened(order["out"]), 1)
-    os.dup2(_opened(order["err"]), 2)
-    sys.argv = [order["program"], *order["arguments"]]
-    sys.path[0] = order["folder"]
-    if "\n" in order["program"]:
-        exec(order["program"], {"__name__": "__main__"})
-    else:
-        runpy.run_module(order["program"], run_name="__main__", alter_sys=True)
-
-
-def _opened(path: str) -> int:
-    if path != str(CLOSED_PIPE):
-        return os.open(path, os.O_WRONLY | os.O_CREAT)
-    reading, writing = os.pipe()
-    os.close(reading)
-    return writing
-
-
-if __name__ == "__main__":
-    _serve()

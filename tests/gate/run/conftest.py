@@ -15,20 +15,11 @@ import pytest
 from bench.launch import environment
 from tests.cli.forked import ForkServer, fork_server
 
-# What each of the commands imports, some of it only when it is needed.
-_MODULES = (
-    "bench.gate.run.ab",
-    "bench.gate.run.compare",
-    "bench.gate.run.noise",
-    "hydra_plugins.checked_sweeper",
-    "scipy.special",
-)
-
 
 @pytest.fixture(scope="session")
 def commands() -> Iterator[ForkServer]:
     """Runs the commands of the gate in processes of their own."""
-    with fork_server(*_MODULES) as server:
+    with fork_server("tests.gate.run.preload_commands") as server:
         yield server
 
 

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ import pytest
 
 from bench.core.records.run import SCHEMA_VERSION
 from bench.gate.run.compare import compare_command, compare_runs
-from tests.cli.command import ROOT, Answer, run_here
+from tests.cli.command import Answer, run_here
 from tests.cli.forked import ForkServer
 from tests.gate.made import write_runs
 
@@ -159,22 +156,19 @@ def test_wrong_input_is_one_line_and_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_needs_no_torch(made: Path) -> None:
-    sides = {"baseline": str(made / "base"), "candidate": str(made / "slow")}
-    code = (
-        "import sys; from bench.gate.run.compare import compare_runs;"
-        f"compare_runs({sides});"
-        "heavy = ('torch', 'pytorch_lightning', 'codecarbon', 'sklearn', 'matplotlib');"
-        "print([name for name in heavy if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
+_HEAVY = """
+import sys
+from bench.gate.run.compare import compare_runs
+compare_runs({"baseline": sys.argv[1], "candidate": sys.argv[2]})
+heavy = ("torch", "pytorch_lightning", "codecarbon", "sklearn", "matplotlib")
+print([name for name in heavy if name in sys.modules])
+"""
+
+
+def test_the_command_needs_no_torch(made: Path, tmp_path: Path, commands: ForkServer) -> None:
+    """Neither do those that its server has imported: bench.ab, and Hydra's plugins."""
+    answer = commands.run(tmp_path, _HEAVY, str(made / "base"), str(made / "slow"))
+    assert answer.out.splitlines()[-1] == "[]", answer.err
 
 
 # Bad input

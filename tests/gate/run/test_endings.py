@@ -20,7 +20,8 @@ from bench.gate.run.compare import compare_command
 from bench.gate.run.noise import noise_command
 from bench.launch.interleave import Interleaved
 from tests.cli.command import environment, run_here
-from tests.cli.forked import CLOSED_PIPE, ForkServer
+from tests.cli.forked import ForkServer
+from tests.cli.forked_server import CLOSED_PIPE
 from tests.cli.revisions import TIMES_S, MadeRepository, made_repository
 from tests.gate.made import write_runs
 
@@ -210,18 +211,19 @@ def test_if_all_pairs_are_incomparable_it_stops_and_prints_the_command_that_judg
     repository: MadeRepository, tmp_path: Path
 ) -> None:
     repository.commit("busy", times_s=SLOW_S, incomparable_below=99)
-    asked = ("base=good", "module=fake_bench", "warmup=0", "metrics=time_to_target_s")
+    looks = ("min_runs=4", "max_runs=8")
+    asked = ("base=good", "module=fake_bench", "warmup=0", "metrics=time_to_target_s", *looks)
     answer = run_here(repository.folder, ab_command, *asked)
     assert answer.code == 3
-    assert len(repository.calls()) == 12  # of 32: the first look is at 6 runs per side
+    assert len(repository.calls()) == 8  # of 16: the first look is at 4 runs per side
     assert "incomparable: candidate " in answer.out.splitlines()[0]
     assert "(other_load)" in answer.out.splitlines()[0]
     (line,) = (each for each in answer.out.splitlines() if "without running again: " in each)
-    assert line.startswith("note: no pair is comparable, so bench.ab stopped after 6 runs")
+    assert line.startswith("note: no pair is comparable, so bench.ab stopped after 4 runs")
     _, _, command = line.partition("without running again: ")
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "bench.compare"]
-    assert words[-2:] == ["force=[health]", "metrics=[time_to_target_s]"]
+    assert words[-3:] == ["force=[health]", "min_runs=4", "metrics=[time_to_target_s]"]
     judged = run_here(tmp_path, compare_command, *words[3:])
     assert judged.code == 1, judged.err
     assert judged.out.startswith("REGRESSION: 1 of 1 row, worst time_to_target_s +50%")
