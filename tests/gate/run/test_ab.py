@@ -30,6 +30,7 @@ SHORT = ("module=fake_bench", "metrics=time_to_target_s", "min_runs=4", "max_run
 
 Compared = Callable[..., Answer]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+OF_ALL = {"module": "fake_bench", "metrics": "time_to_target_s", "warmup": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +44,12 @@ def repository(tmp_path: Path) -> MadeRepository:
     return made_repository(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> MadeRepository:
+    """For tests of what is refused before anything is run; none of them changes it."""
+    return made_repository(tmp_path_factory.mktemp("untouched"))
+
+
 @pytest.fixture
 def compared(
     repository: MadeRepository,
@@ -51,11 +58,10 @@ def compared(
 ) -> Compared:
     """Compares in this process; takes what the benchmark is given, and keys of the command line."""
     monkeypatch.chdir(repository.folder)
-    of_all = {"module": "fake_bench", "metrics": "time_to_target_s", "warmup": 0}
 
     def call(*overrides: str, **keys: Any) -> Answer:
         asked = BenchmarkInput(overrides=overrides, environment=ENVIRONMENT)
-        code = compare_revisions({**of_all, **keys}, asked)
+        code = compare_revisions({**OF_ALL, **keys}, asked)
         captured = capsys.readouterr()
         return Answer(code=code, out=captured.out, err=captured.err)
 
@@ -168,15 +174,15 @@ REFUSED: dict[tuple[str, ...], str] = {
 
 @pytest.mark.parametrize(("arguments", "message"), REFUSED.items())
 def test_wrong_input_is_one_line_and_leaves_nothing_behind(
-    repository: MadeRepository, arguments: tuple[str, ...], message: str
+    untouched: MadeRepository, arguments: tuple[str, ...], message: str
 ) -> None:
-    answer = run_here(repository.folder, ab_command, *arguments)
+    answer = run_here(untouched.folder, ab_command, *arguments)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith(f"error: {message}")
     assert answer.err.count("\n") == 1
-    assert not (repository.folder / "results").exists()
-    assert repository.calls() == []
-    assert repository.num_worktrees() == 1
+    assert not (untouched.folder / "results").exists()
+    assert untouched.calls() == []
+    assert untouched.num_worktrees() == 1
 
 
 # How long it is measured
@@ -390,7 +396,8 @@ def test_without_a_regression_nothing_is_traced(
     repository: MadeRepository, compared: Compared
 ) -> None:
     repository.commit("same", times_s=TIMES_S)
-    answer = compared(base="good", min_runs=6, max_runs=6, explain=True)
+    exact = {"metrics": "num_parameters", "min_runs": 2, "max_runs": 2}
+    answer = compared(base="good", explain=True, **exact)
     assert answer.code == 0
     assert not any("traced" in call["results"] for call in repository.calls())
 
@@ -449,12 +456,12 @@ def test_a_users_own_training_is_judged_by_its_repeats_at_one_seed(
 ) -> None:
     """As with ProfilerCallback: another command, one seed, the repeat that bench.ab gives."""
     repository.commit("slow", times_s=SLOW_S)
-    answer = compared("command=lightning", base="good")
+    answer = compared("command=lightning", base="good", min_runs=4, max_runs=8)
     assert answer.code == 1, answer.out
     assert "all rows: lightning " in answer.out
-    assert "  6/6  " in answer.out
+    assert "  4/4  " in answer.out
     runs = sorted(root_of(repository).glob("head/lightning/*/run.json"))
-    assert [json.loads(run.read_text())["repeat"] for run in runs] == [0, 1, 2, 3, 4, 5]
+    assert [json.loads(run.read_text())["repeat"] for run in runs] == [0, 1, 2, 3]
 
 
 def test_runs_that_all_have_one_repeat_stop_it_after_a_round(
@@ -506,12 +513,18 @@ def test_a_module_that_writes_no_run_is_reported_at_once(
     ],
 )
 def test_a_wrong_value_names_its_key(
-    keys: dict[str, Any], message: str, repository: MadeRepository, compared: Compared
+    keys: dict[str, Any],
+    message: str,
+    untouched: MadeRepository,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(untouched.folder)
+    plain = {**OF_ALL, "base": "good", "results": str(tmp_path), **keys}
     with pytest.raises(ValueError, match=f"^{message}"):
-        compared(base="good", **keys)
-    assert repository.calls() == []
-    assert repository.num_worktrees() == 1
+        compare_revisions(plain, BenchmarkInput(overrides=(), environment=ENVIRONMENT))
+    assert untouched.calls() == []
+    assert untouched.num_worktrees() == 1
 
 
 @pytest.mark.parametrize("head", ["HEAD", "main"])
