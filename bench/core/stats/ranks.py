@@ -58,8 +58,9 @@ def p_better(
     values = np.concatenate([first, second]) * (1 if better == "min" else -1)
     if np.isnan(values).any():
         raise ValueError("p_better: NaN is not a value; leave it out and say how many were")
-    groups = np.zeros(len(values), np.int64) if strata is None else np.tile(strata, 2)
-    ranks = _ranks(values, [groups == group for group in np.unique(groups)])
+    groups = np.zeros(len(values), np.int64) if strata is None else np.concatenate([strata] * 2)
+    inside = [groups == group for group in np.unique(groups)]
+    ranks = _ranks(values, inside)
     is_first = np.arange(len(values)) < len(first)
     observed = int(ranks[is_first].sum())
     if servers is not None:
@@ -67,7 +68,7 @@ def p_better(
         groups = exchange_classes(groups, units)
         is_first = np.unique(units) <= servers.max()
         ranks = np.array([ranks[units == unit].sum() for unit in np.unique(units)])
-    inside = [groups == group for group in np.unique(groups)]
+        inside = [groups == group for group in np.unique(groups)]
     parts = [(np.sort(ranks[each]), int(is_first[each].sum())) for each in inside]
     if len(values) > _MOST_EXACT:
         return _normal(parts, observed)
@@ -106,8 +107,8 @@ def _ranks(values: Floats, inside: Sequence[Bools]) -> Ints:
     Doubled, mid-ranks are integers (two tied for 1 and 2 have 3); where a stratum begins says
     nothing, nor does a factor that all have in common.
     """
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: Ints = (2 * np.cumsum(counts) - counts + 1)[place]
+    ordered = np.sort(values)
+    ranks: Ints = np.searchsorted(ordered, values) + np.searchsorted(ordered, values, "right")
     for each in inside:
         ranks[each] -= ranks[each].min()
     step: Ints = np.gcd.reduce(ranks)

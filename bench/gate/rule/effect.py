@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.core.arrays import Floats, Ints
 from bench.core.metric import Better
-from bench.core.stats.intervals import Estimate, median_of_ratios, ratio_of_medians
+from bench.core.stats.intervals import Estimate, median_of_ratios, middle_of, ratio_of_medians
 from bench.gate.model import Kind, RowValues
 
 ROUNDING = 1e-9  # a loss of 5% counts as at least 5%, however it was rounded
@@ -49,7 +49,7 @@ def by_server(row: RowValues) -> RowValues:
     if found.shape[1] == len(row.base):
         return row
     base, candidate = (
-        np.array([np.median(side[place.ravel() == each]) for each in range(found.shape[1])])
+        np.array([middle_of(side[place.ravel() == each]) for each in range(found.shape[1])])
         for side in (row.base, row.candidate)
     )
     return replace(row, base=base, candidate=candidate, servers=found[0], strata=found[1])
@@ -76,7 +76,7 @@ def align(row: RowValues) -> tuple[Floats, Floats]:
     if len(present) > 1 and (values[hit] > 0).all():
         for stratum in present[np.isin(present, strata[hit])]:
             inside = strata == stratum
-            values[inside] /= np.median(values[inside & hit])
+            values[inside] /= middle_of(values[inside & hit])
     return values[: len(row.base)], values[len(row.base) :]
 
 
@@ -93,7 +93,7 @@ def loss_of(base: Floats, candidate: Floats, better: Better) -> float:
         that missed more often is infinitely worse; NaN if neither did.
     """
     # Medians, not means: one slow run must not decide.
-    middle, other = float(np.median(base)), float(np.median(candidate))
+    middle, other = middle_of(base), middle_of(candidate)
     if math.isinf(middle) and math.isinf(other):
         more = float(np.mean(np.isinf(candidate)) - np.mean(np.isinf(base)))
         return math.copysign(math.inf, more) if more else math.nan

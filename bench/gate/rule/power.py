@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import bisect
 import math
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 
 from bench.core.arrays import Floats, Ints
 from bench.core.metric import Better
+from bench.core.stats.intervals import middle_of
 from bench.core.stats.ranks import p_better, smallest_p
 
 # Losses that are tried, 3% apart: up to a cost eleven times as high, or a thousandth of a rate.
@@ -95,7 +97,7 @@ def smallest_detectable_loss(
         Share of the base, at least the threshold; None if no loss that was tried would have been
         significant, or if a median is 0 or infinite, so that nothing can be scaled.
     """
-    medians = np.median(base), np.median(candidate)
+    medians = middle_of(base), middle_of(candidate)
     if not np.isfinite(medians).all() or min(medians) <= 0:
         return None
     unchanged = candidate * (medians[0] / medians[1])
@@ -108,5 +110,10 @@ def smallest_detectable_loss(
     least, most = max(threshold_frac, _LEAST_LOSS_FRAC), _MOST_LOSS_FRAC[better]
     if least > most or not is_significant(most):
         return None
-    losses = [float(loss) for loss in np.geomspace(least, most, _NUM_LOSSES)]
+    losses = _losses(least, most)
     return losses[bisect.bisect_left(losses, True, key=is_significant)]
+
+
+@lru_cache(maxsize=64)  # most rows of a check have the same
+def _losses(least: float, most: float) -> list[float]:
+    return [float(loss) for loss in np.geomspace(least, most, _NUM_LOSSES)]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.core.arrays import Floats, Ints
-from bench.core.stats.intervals import finite, median
+from bench.core.stats.intervals import finite, median, middle_of
 from bench.core.stats.ranks import ALPHA, exchange_classes, holm, p_better
 from bench.gate.model import GateRow, Kind, RowValues, Verdict
 from bench.gate.rule.effect import (
@@ -129,7 +129,7 @@ def _test(values: RowValues) -> _Test:
         base, candidate = align(values)
         loss = loss_of(base, candidate, better)
     floor_frac = 0.0 if kind == "exact" else values.floor_frac
-    least_frac = values.metric.least_loss_frac(float(np.median(values.base)))
+    least_frac = values.metric.least_loss_frac(middle_of(values.base))
     is_tested = kind == "measured" and not _all_missed(values)
     exchanged = values.strata, values.servers
     units = values.strata
@@ -196,8 +196,8 @@ class _Check:
             config_hash=values.config_hash,
             num_base=len(values.base),
             num_candidate=len(values.candidate),
-            base=finite(float(np.median(values.base))),
-            candidate=finite(float(np.median(values.candidate))),
+            base=finite(middle_of(values.base)),
+            candidate=finite(middle_of(values.candidate)),
             ratio=ratio(values.base, values.candidate, values.strata),
             loss_frac=finite(test.loss),
             threshold_frac=test.threshold_frac,
@@ -263,5 +263,5 @@ def _judge_exact(test: _Test) -> _Judgement:
 
 def _has_medians(test: _Test) -> bool:
     """Whether a loss can be stated as a share of anything."""
-    medians = np.median(test.base), np.median(test.candidate)
+    medians = middle_of(test.base), middle_of(test.candidate)
     return bool(np.isfinite(medians).all() and min(medians) > 0)
