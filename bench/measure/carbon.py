@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib import metadata
 from typing import Any, Literal
 
@@ -82,6 +83,7 @@ def carbon_intensity_gco2e_per_kwh(country_iso_code: str) -> float:
     return float(Emissions(data).get_country_emissions(one_kwh, place)) * 1000  # from kg
 
 
+@cache  # looking through the table takes 15 ms, and every window of a process asks
 def processor_tdp_w(model_name: str) -> float | None:
     """Thermal design power of one processor by its name, from CodeCarbon's table; None if unknown.
 

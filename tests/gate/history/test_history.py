@@ -59,28 +59,35 @@ def kept(folder: Path, checks: list[Side], **keys: Any) -> History:
     return history
 
 
-@pytest.fixture
-def commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The commits of a repository, which is the working directory; the last is of a branch."""
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of 20 commits on `main` and one on `branch`; tests only read it."""
+    folder = tmp_path_factory.mktemp("repository")
     # All commits at one second, as by a rebase: only their parents tell the order.
     dates = {"GIT_AUTHOR_DATE": "2026-01-01T00:00Z", "GIT_COMMITTER_DATE": "2026-01-01T00:00Z"}
     author = ["-c", "user.name=a", "-c", "user.email=a@localhost", "-c", "commit.gpgsign=false"]
 
-    def git(*words: str) -> str:
+    def git(*words: str) -> None:
         command = ["git", *author, *words]
-        return subprocess.check_output(command, text=True, env={**os.environ, **dates}).strip()
+        subprocess.run(command, cwd=folder, env={**os.environ, **dates}, check=True)
 
     git("init", "-q", "-b", "main")
-    made = []
     for num in range(20):
         git("commit", "-q", "--allow-empty", "-m", str(num))
-        made.append(git("rev-parse", "HEAD"))
     git("checkout", "-q", "-b", "branch", "HEAD~5")
     git("commit", "-q", "--allow-empty", "-m", "of a branch")
-    return [*made, git("rev-parse", "HEAD")]
+    return folder
+
+
+@pytest.fixture
+def commits(repository: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commits of a repository, which is the working directory; the last is of a branch."""
+    monkeypatch.chdir(repository)
+
+    def hashes(*which: str) -> list[str]:
+        return subprocess.check_output(["git", "rev-list", *which], text=True).split()
+
+    return [*reversed(hashes("main")), *hashes("main..branch")]
 
 
 def test_a_slow_drift_is_found_though_every_step_is_below_the_least_effect(

@@ -135,9 +135,9 @@ def test_a_comment_is_never_longer_than_github_takes() -> None:
     text = markdown(comparison([*others, *many]))
     assert len(text.encode()) <= 65_000
     assert text.count("**") == 0
-    (failing, *_) = tables(text)
+    failing, *others_shown = tables(text)
     assert len(failing) > 300
-    num_shown = sum(len(table) - 1 for table in tables(text))
+    num_shown = sum(len(table) - 1 for table in (failing, *others_shown))
     assert f"{800 - num_shown} more rows: in the file of json=" in text
     # One row more would not fit.
     longest = max(len(line) for line in text.splitlines() if line.startswith("| train"))
