@@ -407,7 +407,7 @@ def test_false_alarms_of_a_whole_check_stay_below_alpha() -> None:
 
     At most alpha, and three standard errors of so many checks. Far fewer than without Holm.
     """
-    rng, num = np.random.default_rng(7), 150
+    rng, num = np.random.default_rng(7), 100
     any_loss = replace(TIME, least_effect_frac=0.0)
     alarms, unadjusted = 0, 0
     for _ in range(num):

@@ -115,7 +115,7 @@ def alarm(values: npt.NDArray[np.float64]) -> bool:
 
 def test_false_alarms_over_all_looks_stay_below_alpha() -> None:
     """Two like sides, two metrics with outliers: at most alpha and three standard errors."""
-    rng, num = np.random.default_rng(11), 160
+    rng, num = np.random.default_rng(11), 100
     values = np.exp(0.1 * rng.standard_t(2, (num, 2, 2, 16)))
     alarms = sum(alarm(each) for each in values)
     assert alarms / num <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / num)
