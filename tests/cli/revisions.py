@@ -148,8 +148,8 @@ class MadeRepository:
         times_s: list[float],
         fails_from: int = 1000,
         incomparable_below: int = 0,
-    ) -> str:
-        """Commit a revision and tag it; its hash.
+    ) -> None:
+        """Commit a revision and tag it.
 
         Args:
             name: Of the tag.
@@ -168,7 +168,6 @@ class MadeRepository:
         self.git("add", ".")
         self.git("commit", "--quiet", "--message", name)
         self.git("tag", name)
-        return self.git("rev-parse", "HEAD")
 
     def add_server(self) -> None:
         """Add the module `fake_server` to what is committed next."""

@@ -73,14 +73,13 @@ def test_the_commit_is_found_with_the_evidence_of_each_step(
     repository: MadeRepository, bisected: Bisected
 ) -> None:
     """A loss of 12% in one of four commits, and noise of 2% in each."""
-    hashes = {
-        name: repository.commit(name, times_s=slower(1.12 if num >= 2 else 1.0))
-        for num, name in enumerate(["a", "b", "culprit", "d"])
-    }
+    for num, name in enumerate(["a", "b", "culprit", "d"]):
+        repository.commit(name, times_s=slower(1.12 if num >= 2 else 1.0))
+    short = repository.git("rev-parse", "culprit")[:10]
     repository.git("bisect", "start")  # the user's own, which goes on
     answer = bisected(good="good", bad="main")
     assert answer.code == 0, answer.err
-    assert f"FOUND: {hashes['culprit'][:10]} (culprit) made time_to_target_s of " in answer.out
+    assert f"FOUND: {short} (culprit) made time_to_target_s of " in answer.out
     assert "worse by 12%" in answer.out
     found = answers(repository)
     assert found["d"] == found["culprit"] == "bad"
@@ -92,7 +91,6 @@ def test_the_commit_is_found_with_the_evidence_of_each_step(
         # A loss is found at the first look; to exclude one takes an interval, and so 6 runs.
         assert step["row"]["num_base"] == (4 if step["answer"] == "bad" else 6)
         assert Path(step["results"]).is_dir()
-    short = hashes["culprit"][:10]
     assert f"python -m bench.ab 'base={short}~1' head={short}" in answer.out
     assert repository.num_worktrees() == 1
     assert "bisect" in repository.git("status")
@@ -115,15 +113,15 @@ def test_a_commit_that_cannot_be_run_is_skipped(
 def test_where_only_commits_are_left_that_cannot_be_judged_all_are_named(
     repository: MadeRepository, bisected: Bisected
 ) -> None:
-    broken = repository.commit("broken", times_s=TIMES_S, fails_from=0)
+    repository.commit("broken", times_s=TIMES_S, fails_from=0)
     repository.commit("unstable", times_s=[0.5, 2.5, 0.6, 3.0])  # neither like good nor like bad
-    bad = repository.commit("bad", times_s=slower(1.3))
+    repository.commit("bad", times_s=slower(1.3))
     answer = bisected(good="good", bad="bad")
     assert answer.code == 3
     assert answers(repository) == {"bad": "bad", "broken": "skip", "unstable": "skip"}
     assert "NOT FOUND: one of 3 commits made time_to_target_s of " in answer.out
-    assert broken[:10] in answer.out
-    assert bad[:10] in answer.out
+    for name in ("broken", "bad"):
+        assert repository.git("rev-parse", name)[:10] in answer.out
     assert len(content(repository)["suspects"]) == 3
 
 
