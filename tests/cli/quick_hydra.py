@@ -3,12 +3,12 @@
 Each time that it composes, Hydra reads all files of conf/ anew, copies every schema that it knows,
 and notes for each file what was chosen so far, in case its defaults refer to that by `${...}`. A
 sweep composes each of its jobs several times, and many tests ask for the same overrides. Here each
-configuration is composed once per process, and the files of each choice of options are merged once,
-whatever values are set on top. Whoever asks again gets a copy. After each file, OmegaConf sets the
-parent of every node again; here it does so once. To find the file of a command, Hydra has the
-source lines of all frames looked up, and for each of them inspect may go through all modules: the
-slowest part of a short command in a process that has imported everything. Commands that tests start
-in a process of their own have Hydra as it is.
+configuration is composed once per process, and the files of each choice of options are merged once:
+values are set in a copy. Whoever asks again gets a copy. After each file, OmegaConf sets the parent
+of every node again; here it does so once. Overrides and interpolations are parsed once. To find the
+file of a command, Hydra has the source lines of all frames looked up, and for each of them inspect
+may go through all modules: the slowest part of a short command in a process that has imported
+everything. Real commands that tests start in a process of their own have Hydra as it is.
 """
 
 from __future__ import annotations
@@ -17,34 +17,39 @@ import copy
 import inspect
 import os
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from types import FrameType
 from typing import Any
 from unittest.mock import patch
 
-from hydra._internal import config_loader_impl, defaults_list, utils
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal import defaults_list, utils
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import ConfigRepository, IConfigRepository
-from hydra._internal.defaults_list import DefaultsList, Overrides
+from hydra._internal.defaults_list import Overrides
 from hydra.core.config_store import ConfigStore
 from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime
 from hydra.plugins.config_source import ConfigResult
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.base import Box, Metadata, Node
+from omegaconf import base as omegaconf_base
+from omegaconf.base import Box, Node
 
 from bench.core.files import config_dir
+from tests.cli.quick_copies import quick_copies
 
 # What lies there does not change while tests run; what lies in a test's own folder may.
 _UNCHANGING = {("file", str(config_dir())), ("pkg", "hydra.conf"), ("structured", "")}
+# Hydra uses or replaces these after it has set the values of the command line.
+_SET_EARLY = ("hydra.job", "hydra.runtime", "hydra.overrides")
+_parsed: dict[str, Override] = {}
 _read: dict[tuple[str, ...], ConfigResult] = {}
 _placed: dict[str, ConfigResult] = {}
-_listed: dict[tuple[object, ...], DefaultsList] = {}
 _merged: dict[str, DictConfig] = {}
 _composed: dict[tuple[object, ...], DictConfig] = {}
 
@@ -56,22 +61,23 @@ def quick_hydra() -> Iterator[None]:
         yield
         return
     compose = _composing_once(ConfigLoaderImpl._load_configuration_impl)
-    list_files = _listing_once(defaults_list.create_defaults_list)
     merge = _merging_once(ConfigLoaderImpl._compose_config_from_defaults_list)
     load = _loading_once(ConfigRepository.load_config)
     place = _placing_once(ConfigLoaderImpl._load_single_config)
+    parse = _parsing_once(OverridesParser.parse_rule)
     note = _noting_where_needed(defaults_list._create_interpolation_map)
     detect = _detecting_without_lines(utils.detect_calling_file_or_module_from_stack_frame)
     with (
         patch.object(ConfigLoaderImpl, "_load_configuration_impl", compose),
-        patch.object(config_loader_impl, "create_defaults_list", list_files),
         patch.object(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge),
         patch.object(ConfigRepository, "load_config", load),
         patch.object(ConfigLoaderImpl, "_load_single_config", place),
         patch.object(ConfigStore, "__deepcopy__", _itself, create=True),
+        patch.object(OverridesParser, "parse_rule", parse),
+        patch.object(omegaconf_base, "parse", cache(omegaconf_base.parse)),
         patch.object(defaults_list, "_create_interpolation_map", note),
-        patch.object(Metadata, "__deepcopy__", _copied, create=True),
         patch.object(utils, "detect_calling_file_or_module_from_stack_frame", detect),
+        quick_copies(),
     ):
         yield
 
@@ -93,7 +99,13 @@ def _composing_once(compose: Callable[..., DictConfig]) -> Callable[..., DictCon
         job = JobRuntime().get("name")
         key = (config_name, *overrides, *sorted(options.items()), job)
         if key not in _composed:
-            _composed[key] = compose(loader, config_name, overrides, **options)
+            values = _values(loader, config_name, overrides, options["run_mode"])
+            if values:
+                chosen = [each for each in overrides if each not in values]
+                config = compose_once(loader, config_name, chosen, **options)
+                _composed[key] = _with_values(config, overrides, values)
+            else:
+                _composed[key] = compose(loader, config_name, overrides, **options)
         config = copy.deepcopy(_composed[key])
         config.hydra.runtime.cwd = os.getcwd()
         return config
@@ -101,27 +113,50 @@ def _composing_once(compose: Callable[..., DictConfig]) -> Callable[..., DictCon
     return compose_once
 
 
-def _listing_once(create: Callable[..., DefaultsList]) -> Callable[..., DefaultsList]:
-    """Find the files of each choice of options once; values that are set choose no file."""
+def _values(
+    loader: ConfigLoaderImpl, config_name: str | None, overrides: list[str], mode: RunMode
+) -> dict[str, Override | None]:
+    """The overrides that choose no file; None for those that are swept, which set nothing yet.
 
-    def list_once(
-        repo: IConfigRepository,
-        config_name: str | None,
-        overrides_list: list[Override],
-        **options: Any,
-    ) -> DefaultsList:
-        if _changes(repo):
-            return create(repo, config_name, overrides_list, **options)
-        values = Overrides(repo=repo, overrides_list=overrides_list).config_overrides
-        choices = [
-            each for each in overrides_list if each not in values and not each.is_sweep_override()
-        ]
-        key = (config_name, *sorted(options.items()), *(each.input_line for each in choices))
-        if key not in _listed:
-            _listed[key] = create(repo, config_name, choices, **options)
-        return replace(_listed[key], config_overrides=values)
+    Empty if only Hydra knows what they do.
+    """
+    parsed, repo = loader._parse_overrides_and_create_caching_repo(config_name, overrides)
+    setting = Overrides(repo=repo, overrides_list=parsed).config_overrides
+    swept = [each for each in parsed if each.is_sweep_override()]
+    early = [each for each in setting if each.key_or_group.startswith(_SET_EARLY)]
+    if early or (swept and mode is RunMode.RUN) or len(set(overrides)) < len(overrides):
+        return {}
+    values = {str(each.input_line): each for each in setting}
+    return values | dict.fromkeys(str(each.input_line) for each in swept)
 
-    return list_once
+
+def _with_values(
+    config: DictConfig, overrides: list[str], values: dict[str, Override | None]
+) -> DictConfig:
+    """Set values in a configuration whose files have been merged, as Hydra does."""
+    ConfigLoaderImpl._apply_overrides_to_config([each for each in values.values() if each], config)
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    ours = [each for each in parsed if not each.is_hydra_override()]
+    config.hydra.overrides.task = [each.input_line for each in ours]
+    config.hydra.overrides.hydra = [each.input_line for each in parsed if each not in ours]
+    names = config.hydra.job.config.override_dirname
+    config.hydra.job.override_dirname = get_overrides_dirname(
+        ours, names.exclude_keys, names.item_sep, names.kv_sep
+    )
+    return config
+
+
+def _parsing_once(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """Parse each override once; who asks for it sets its loader, but does not change its value."""
+
+    def parse_once(parser: OverridesParser, text: str, rule: str) -> Any:
+        if rule != "override":
+            return parse(parser, text, rule)
+        if text not in _parsed:
+            _parsed[text] = parse(parser, text, rule)
+        return copy.copy(_parsed[text])
+
+    return parse_once
 
 
 def _merging_once(merge: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
@@ -193,14 +228,6 @@ def _set_parent_of_children(box: Box) -> None:
 def _itself(store: ConfigStore, memo: dict[int, Any]) -> ConfigStore:
     """There is one store, and what is loaded from it is a copy in any case."""
     return store
-
-
-def _copied(metadata: Metadata, memo: dict[int, Any]) -> Metadata:
-    """A copy that shares the types; each node has one, and all are copied at every merge."""
-    copied = copy.copy(metadata)
-    copied.flags = None if metadata.flags is None else dict(metadata.flags)
-    copied.resolver_cache = defaultdict(dict, copy.deepcopy(dict(metadata.resolver_cache), memo))
-    return copied
 
 
 def _noting_where_needed(note: Callable[..., DictConfig]) -> Callable[..., DictConfig]:

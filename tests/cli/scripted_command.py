@@ -17,6 +17,7 @@ from bench.cli.sweep_report import Command, Finished
 from bench.core.files import StoreError
 from bench.core.records.run import RunRecord
 from bench.training.plan import plan_training
+from tests.cli.quick_hydra import quick_hydra
 from tests.fork_server import LightServer, forked_by
 
 
@@ -66,5 +67,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    with forked_by(LightServer()):
+    with forked_by(LightServer()), quick_hydra():
         sys.exit(main())

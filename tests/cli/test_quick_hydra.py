@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from bench.cli.app import register
@@ -24,26 +28,51 @@ def composed(folder: Path, command: str, *overrides: str) -> DictConfig:
         return compose(command, overrides=list(overrides), return_hydra_config=True)
 
 
+def whole(node: Any) -> Any:
+    """The values of a configuration, with the types and the flags of its nodes."""
+    content = node._value()
+    if isinstance(content, dict):
+        content = {key: whole(each) for key, each in content.items()}
+    elif isinstance(content, list):
+        content = [whole(each) for each in content]
+    metadata = replace(node._metadata, resolver_cache={})  # what time it was
+    return type(node), repr(metadata), content
+
+
 @pytest.mark.parametrize(
     ("command", "overrides"),
     [
         ("train", []),
         ("train", ["experiment=smoke", "model=cnn", "model.width=8", "+model.own=${seed}"]),
-        ("train", ["model=cnn", "seed=1", "experiment=smoke"]),  # merged before; order counts
-        ("train", ["hydra/sweeper=race", "model=cnn", "seed=1", "~codecarbon"]),
-        ("serve", ["run=x", "placement=cloud", "backend=http"]),
+        # Merged before; order counts.
+        ("train", ["+own={a:1,b:2}", "model=cnn", "~own.a", "experiment=smoke", "++own.c=3"]),
+        ("train", ["hydra/sweeper=race", "hydra.sweeper.max_seeds=2", "seed=1", "~codecarbon"]),
+        ("serve", ["run=x", "placement=cloud", "hydra.job.env_copy=[HOME]", "backend=http"]),
     ],
 )
 def test_a_cached_configuration_is_not_changed_by_its_users(
     command: str, overrides: list[str]
 ) -> None:
-    expected = repr(composed(config_dir(), command, *overrides))
+    expected = whole(composed(config_dir(), command, *overrides))
     with quick_hydra():
         for _ in range(2):
             config = composed(config_dir(), command, *overrides)
-            assert repr(config) == expected
+            assert whole(config) == expected
+            assert whole(copy.deepcopy(config)) == expected
             OmegaConf.set_struct(config, False)
             config.clear()
+
+
+@pytest.mark.parametrize("overrides", [["lr=1,2"], ["seed=1", "+lr=1", "model=cnn"]])
+def test_the_errors_are_those_of_hydra(overrides: list[str]) -> None:
+    def error() -> tuple[str, str]:
+        with pytest.raises(HydraException) as caught:
+            composed(config_dir(), "train", *overrides)
+        return str(caught.value), str(caught.value.__cause__)
+
+    expected = error()
+    with quick_hydra():
+        assert error() == expected
 
 
 def test_defaults_may_refer_to_chosen_options(tmp_path: Path) -> None:
