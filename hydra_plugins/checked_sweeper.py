@@ -102,7 +102,8 @@ class CheckedSweeper(BasicSweeper):
                 "folder; sweep into each folder by a command of its own"
             )
         for first in agenda.first_jobs.values():
-            keep_request(self.config, self._compose(list(first)))
+            derived = self._job_values.compose(first)
+            keep_request(self.config, derived or self._compose(list(first)))
         if searching is not None:
             return self._search(searching, command, agenda)
         keep_plan(command, agenda.jobs)

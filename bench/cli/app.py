@@ -83,6 +83,9 @@ _OWN_PLUGINS = tuple(
     for name in ("checked_sweeper", "plannings", "race_sweeper", "slurm_launcher")
 )
 
+# Overrides that only choose or set a part of Hydra's own, so that they do not decide its mode.
+_NEVER_DECIDE = ("hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweeper.")
+
 
 @cache
 def sweep_id() -> str:
@@ -184,7 +187,7 @@ def _mode_by_flag(arguments: Sequence[str]) -> Iterator[None]:
     Hydra would compose the whole configuration once more, to see whether it sets `hydra.mode`. Of
     conf/ no file does, but an argument, or a file that an argument names, may.
     """
-    others = {*arguments} - MULTIRUN
+    others = {each for each in arguments if not each.startswith(_NEVER_DECIDE)} - MULTIRUN
     if any(each.startswith(("-", "hydra", "+hydra", "++hydra")) for each in others):
         yield
         return

@@ -32,5 +32,8 @@ class Digests:
         others = [text for text in overrides if key_of(text) not in ("seed", "repeat")]
         first = (*others, "seed=0", "repeat=0")
         if first not in self._known:
-            self._known[first] = self._digests(self._values(first), first)
+            values = self._values(overrides)
+            if values["seed"] != 0 or values["repeat"] != 0:
+                values = self._values(first)
+            self._known[first] = self._digests(values, first)
         return self._known[first]

@@ -213,7 +213,9 @@ def test_no_file_decides_whether_hydra_sweeps() -> None:
     [
         (["lr=0.1"], False),
         (["-m", "lr=0.1,0.2"], False),
+        (["-m", "lr=0.1,0.2", "hydra/sweeper=race", "hydra.sweeper.max_seeds=2"], False),
         (["lr=0.1", "hydra.mode=MULTIRUN"], True),
+        (["lr=0.1", "hydra/sweeper=race", "hydra.mode=MULTIRUN"], True),
         (["+hydra.searchpath=[pkg://mine]"], True),
         (["--config-dir", "mine"], True),
     ],
