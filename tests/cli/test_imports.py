@@ -27,10 +27,12 @@ def run(module, *arguments):
 
 asked, answers = sys.argv[1], {}
 silent = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-with silent[0], silent[1]:
+with contextlib.ExitStack() as quick, silent[0], silent[1]:
     for kind, arguments in {
         "help": ["--help"], "wrong key": ["no_such_key=1"], "wrong value": ["-m", "batch_size=-1,0"]
     }.items():
+        if kind == "wrong key":
+            quick.enter_context(import_module("tests.cli.quick_hydra").quick_hydra())
         modules = COMMANDS.values() if kind != "wrong value" else ["bench.train"]
         codes = [run(module, *arguments) for module in modules]
         sys.argv[1:] = [asked]
