@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from bench.cli.sweep import run_command
 from bench.core.outcome import outcome_record
 from bench.core.records.run import RunError
 from bench.core.store import CurveWriter, write_record
 from bench.core.target import Spent
 from bench.launch.job import Job, Progress
-from bench.training.plan import plan_training
-from tests.cli.scripted_command import scripted
 from tests.rows import curve
 
 FAILS, MISSES = 7, 9  # as the batch size
@@ -48,13 +44,3 @@ def run(job: Job, send: Callable[[Progress], None], launched_s: float) -> None:
         **options,
     )
     write_record(job.folder, record)
-
-
-def main() -> int:
-    """Run it; the exit code."""
-    command = replace(scripted(plan_training), job="tests.cli.costed:run")
-    return run_command("train", lambda: command)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
