@@ -17,7 +17,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from bench.cli.app import _mode_by_flag, register
-from bench.cli.conf_files import read_conf
+from bench.cli.conf_files import is_global, read_conf
 from bench.cli.help import command_docs
 from bench.cli.overrides import plain_values
 from bench.config.maintain import MaintainConfig
@@ -61,7 +61,7 @@ GROUPS = (
     "price",
     "recipe",
 )
-OPTIONS = [*rows_of("data"), *rows_of("model"), *rows_of(*GROUPS)]
+OPTIONS = [*rows_of("model", "data"), *rows_of(*GROUPS)]
 NEEDS = {
     "data=csv": ["data.path=table.csv", "data.target=y"],
     "data=custom": ["data._target_=bench.tasks.data.digits"],
@@ -79,7 +79,7 @@ NEEDS = {
 }
 SHAPES = {"digits": (1, 8, 8), "fashion_mnist": (1, 28, 28), "mnist": (1, 28, 28)}
 OPTIONAL = ("timm", "transformers")
-READ_ONCE = cache(read_conf)
+READ_ONCE, IS_GLOBAL = cache(read_conf), cache(is_global)
 
 
 @pytest.fixture(autouse=True)
@@ -187,15 +187,17 @@ def test_every_option_composes_and_instantiates(options: tuple[str, ...]) -> Non
 
 
 @pytest.mark.parametrize("command", sorted(path.stem for path in CONF.glob("*.yaml")))
-def test_every_key_of_every_option_has_a_comment(
+def test_every_option_and_every_key_of_it_has_a_comment(
     command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("conf_files", "help"):  # each option would read most files anew
         monkeypatch.setattr(f"bench.cli.{module}.read_conf", READ_ONCE)
+    monkeypatch.setattr("bench.cli.help.is_global", IS_GLOBAL)
     options = command_docs(command, []).options
     chosen = [[], *([f"{group}={each}"] for group, names in options.items() for each in names)]
     for arguments in chosen:
         for part in command_docs(command, arguments).parts:
+            assert part.about, part.title
             without = [key.name for key in part.keys if key.value is not None and not key.comment]
             assert not without, (arguments, without)
 
