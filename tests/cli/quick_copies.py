@@ -70,8 +70,9 @@ def _child(child: Node, parent: Node, memo: dict[int, Any]) -> Any:
 
 def _copied_metadata(metadata: Metadata, memo: dict[int, Any]) -> Metadata:
     copied = object.__new__(type(metadata))
-    copied.__dict__.update(metadata.__dict__)
-    copied.flags = None if metadata.flags is None else dict(metadata.flags)
-    cached = metadata.resolver_cache
-    copied.resolver_cache = copy.deepcopy(cached, memo) if cached else defaultdict(dict)
+    attributes = copied.__dict__
+    attributes.update(metadata.__dict__)
+    flags, cached = metadata.flags, metadata.resolver_cache
+    attributes["flags"] = flags.copy() if flags is not None else None
+    attributes["resolver_cache"] = copy.deepcopy(cached, memo) if cached else defaultdict(dict)
     return copied

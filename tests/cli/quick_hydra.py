@@ -36,7 +36,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, grammar_parser
 from omegaconf import base as omegaconf_base
 from omegaconf.base import Box, Node
 
@@ -74,7 +74,7 @@ def quick_hydra() -> Iterator[None]:
         patch.object(ConfigLoaderImpl, "_load_single_config", place),
         patch.object(ConfigStore, "__deepcopy__", _itself, create=True),
         patch.object(OverridesParser, "parse_rule", parse),
-        patch.object(omegaconf_base, "parse", cache(omegaconf_base.parse)),
+        patch.object(omegaconf_base, "parse", cache(grammar_parser.parse)),
         patch.object(defaults_list, "_create_interpolation_map", note),
         patch.object(utils, "detect_calling_file_or_module_from_stack_frame", detect),
         quick_copies(),
