@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import ParamSpec
 
@@ -42,17 +43,41 @@ def in_paper_style(function: Callable[_P, Canvas]) -> Callable[_P, Canvas]:
     return styled
 
 
-_PANEL: ContextVar[SubFigure | None] = ContextVar("panel", default=None)
+@dataclass(slots=True)
+class Panel:
+    """A panel of a larger figure.
+
+    Attributes:
+        figure: What is drawn on.
+        height_in: What it needs, of its axes and of its legend.
+        later: What depends on its height, which is known when all panels are drawn.
+    """
+
+    figure: SubFigure
+    height_in: float = 0.0
+    later: list[Callable[[], None]] = field(default_factory=list)
+
+
+_PANEL: ContextVar[Panel | None] = ContextVar("panel", default=None)
 
 
 @contextmanager
-def drawing_on(panel: SubFigure) -> Iterator[None]:
+def drawing_on(panel: Panel) -> Iterator[None]:
     """Let `canvas` return this panel of a larger figure while the context lasts."""
     token = _PANEL.set(panel)
     try:
         yield
     finally:
         _PANEL.reset(token)
+
+
+def with_height(function: Callable[[], None]) -> None:
+    """Do what depends on the height of a figure: now, or once the panel has its height."""
+    panel = _PANEL.get()
+    if panel is None:
+        function()
+    else:
+        panel.later.append(function)
 
 
 def canvas(
@@ -68,8 +93,7 @@ def canvas(
 
     Args:
         width: Of one or two columns of a paper.
-        height_in: Height of a row of axes in inches, by default that of a line chart; ignored for a
-            panel of a larger figure, whose height is fixed.
+        height_in: Height of a row of axes in inches, by default that of a line chart.
         num: Number of axes.
         columns: Number of axes side by side.
         sharex: Whether all axes have one x axis.
@@ -81,11 +105,14 @@ def canvas(
     across_in = width_in(width)
     # Rounds up: the last row may have fewer axes than columns.
     rows = -(-num // columns)
-    figure: Canvas | None = _PANEL.get()
-    if figure is None:
-        height_in = rows * (height_in or _HEIGHT_IN[width])
+    height_in = rows * (height_in or _HEIGHT_IN[width])
+    panel = _PANEL.get()
+    if panel is None:
         # Not pyplot, whose figures stay in memory until someone closes them.
-        figure = Figure(figsize=(across_in, height_in), layout="constrained")
+        figure: Canvas = Figure(figsize=(across_in, height_in), layout="constrained")
+    else:
+        figure = panel.figure
+        panel.height_in += height_in
     grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey)
     for surplus in grid.ravel()[num:]:
         surplus.remove()
@@ -154,7 +181,7 @@ def _thinned(values: list[float], most: int) -> list[float]:
 
 def finished(figure: Canvas, handles: Sequence[Artist], words: str, width: Width) -> Canvas:
     """Choose the units of the axes, add the legend, and keep the words for the caption."""
-    fit_units(figure.axes)
+    with_height(lambda: fit_units(figure.axes))
     legend_below(figure, handles, width)
     set_caption(figure, words)
     return figure
@@ -178,8 +205,11 @@ def legend_below(figure: Canvas, handles: Sequence[Artist], width: Width) -> Non
 
 
 def _grow(figure: Canvas, by_in: float) -> None:
-    if isinstance(figure, Figure):  # a panel already has the height that it needs
+    panel = _PANEL.get()
+    if isinstance(figure, Figure):
         figure.set_figheight(figure.get_figheight() + by_in)
+    elif panel is not None:
+        panel.height_in += by_in
 
 
 def many(number: int) -> bool:

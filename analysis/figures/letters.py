@@ -17,7 +17,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 from pandas import DataFrame, concat
 
-from analysis.figures.axes import wrapped
+from analysis.figures.axes import with_height, wrapped
 from analysis.figures.marks import dot, write_beside
 from analysis.figures.style import COLOURS
 from bench.core.arrays import Floats
@@ -75,11 +75,10 @@ def draw_letters(
     named = concat([front.iloc[:MOST_LETTERS], few]).to_dict("records")
     letters = [*_OF_FRONT[: len(front)], *_OF_OTHERS[: len(few)]]
     colours = [COLOURS[0]] * min(len(front), MOST_LETTERS) + [_GREY] * len(few)
+    texts = letters if values is None else [values[row["configuration"]] for row in named]
+    with_height(lambda: _write(axes, concat([front, others]), named, texts, colours))
     if values is not None:
-        texts = [values[row["configuration"]] for row in named]
-        _write(axes, concat([front, others]), named, texts, colours)
         return []
-    _write(axes, concat([front, others]), named, letters, colours)
     by_name = {row["configuration"]: each for row, each in zip(named, letters, strict=True)}
     return [
         _entry(row, letter, colour, by_name, characters)

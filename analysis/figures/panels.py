@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 from pandas import DataFrame, concat
 
-from analysis.figures.axes import Canvas, drawing_on, in_paper_style, wrapped
+from analysis.figures.axes import Canvas, Panel, drawing_on, in_paper_style, wrapped
 from analysis.figures.caption import caption_of, panel_captions, set_caption
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.style import Width, width_in
@@ -103,18 +104,24 @@ def draw_panels(data: DataFrame, draw: Callable[..., Canvas], width: Width) -> C
     columns = 2 if width == "two" and len(parts) > 1 else 1
     panel_width: Width = "one" if columns == 2 else width
     titles = [wrapped(str(title), int(width_in(panel_width) * _PER_INCH)) for title, _ in parts]
-    # Each panel is drawn twice: only a figure of its own tells the height that it needs.
-    heights = [
-        _height_in(draw(rows, width=panel_width)) + _TITLE_IN + _LINE_IN * title.count("\n")
-        for title, (_, rows) in zip(titles, parts, strict=True)
-    ]
-    rows_in = [max(heights[n : n + columns]) for n in range(0, len(heights), columns)]
-    figure = Figure(figsize=(width_in(width), sum(rows_in)), layout="constrained")
-    panels = figure.subfigures(len(rows_in), columns, squeeze=False, height_ratios=rows_in)
-    for panel, title, (_, rows) in zip(panels.ravel(), titles, parts, strict=False):
-        panel.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")
+    num_rows = -(-len(parts) // columns)
+    figure = Figure(figsize=(width_in(width), num_rows), layout="constrained")
+    grid = GridSpec(num_rows, columns, figure, left=0, right=1, bottom=0, top=1)
+    panels = [Panel(figure.add_subfigure(grid[n])) for n in range(num_rows * columns)]
+    for panel, title, (_, rows) in zip(panels, titles, parts, strict=False):
+        panel.figure.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")
         with drawing_on(panel):
             draw(rows, width=panel_width)
+        panel.height_in += _TITLE_IN + _LINE_IN * title.count("\n")
+    # Only a panel that is drawn tells the height that it needs, with its legend.
+    heights = [panel.height_in for panel in panels]
+    rows_in = [max(heights[n : n + columns]) for n in range(0, len(heights), columns)]
+    figure.set_figheight(sum(rows_in))
+    grid.set_height_ratios(rows_in)
+    for panel in panels:
+        panel.figure._redo_transform_rel_fig()  # type: ignore[attr-defined]  # by these ratios
+        for function in panel.later:
+            function()
     omitted = data["omitted"].iloc[0]
     captions = [
         (str(title), caption_of(panel))
@@ -122,8 +129,3 @@ def draw_panels(data: DataFrame, draw: Callable[..., Canvas], width: Width) -> C
     ]
     set_caption(figure, panel_captions(captions, omitted if isinstance(omitted, str) else ""))
     return figure
-
-
-def _height_in(figure: Canvas) -> float:
-    assert isinstance(figure, Figure), "drawn outside of a panel"
-    return figure.get_figheight()
