@@ -14,6 +14,7 @@ from analysis.figures.prepare import (
 )
 from analysis.figures.quantities import cost_bases
 from analysis.load.deployments import OFF_TARGET
+from analysis.load.once import once
 from analysis.load.values import column, numbers
 from analysis.stats.deployments import stream_words
 from analysis.stats.peers import Group, peer_groups
@@ -28,6 +29,7 @@ def deployment_peers(runs: DataFrame) -> list[Group]:
     return peer_groups(runs, only=column(runs, "maintenance.policy").notna(), more=more)
 
 
+@once
 def deployment_runs(runs: DataFrame) -> DataFrame:
     """Select the deployments that count and served their whole stream.
 

@@ -14,6 +14,7 @@ from analysis.figures.letters import draw_letters
 from analysis.figures.marks import bars_words, dot, draw_points, n_words, paired_medians
 from analysis.figures.prepare import NothingToDraw
 from analysis.figures.style import COLOURS, INK, Width, short_names, short_number
+from analysis.load.once import once
 from analysis.load.values import column, numbers
 
 _PER_10K = 1e4
@@ -21,6 +22,7 @@ _ROOM = 1.6  # how far beyond the longest delay a detector stands that found not
 _SPAN = 4.0
 
 
+@once
 def pick_watched(runs: DataFrame) -> DataFrame:
     """Select the deployments with a detector whose alarms can be judged.
 

@@ -23,6 +23,7 @@ from analysis.figures.style import (
     short_number,
     width_in,
 )
+from analysis.load.once import once
 from analysis.load.values import column
 from bench.core.scales import ENERGY, Unit, unit_of
 
@@ -38,6 +39,7 @@ _ALARM_KINDS = {
 }
 
 
+@once
 def pick_shown(runs: DataFrame) -> DataFrame:
     """Select the runs that are drawn: of an even choice of configurations the first seed each.
 
