@@ -19,7 +19,7 @@ from analysis.figures.registry import Frames, draw_figure, figure_data
 from analysis.load.runs import load_runs
 from analysis.stats.deployments import cost_parts
 from tests.analysis.figures.literal import by
-from tests.analysis.made_maintained import Maintained, make_maintained, make_policies
+from tests.analysis.made_maintained import Maintained, Policy, make_maintained, make_policies
 from tests.analysis.made_records import SWEEP_START
 
 NAMES = ("stream", "maintenance_pareto", "policy_price", "detectors", "maintenance_costs")
@@ -43,7 +43,8 @@ def make_shape(results: Path, shape: str) -> None:
         for day, schedule in enumerate(("none", "seasonal")):
             start = SWEEP_START + timedelta(days=day)
             base = Maintained(schedule=schedule, start=start)  # type: ignore[arg-type]
-            make_policies(results, seeds=range(1), base=base)
+            few: tuple[Policy, ...] = ("never", "drift", "oracle")
+            make_policies(results, policies=few, seeds=range(1), base=base)
     else:
         made = Maintained(schedule="seasonal")
         starts = (made.start + timedelta(minutes=n) for n in range(20))
@@ -219,10 +220,12 @@ def test_the_parts_of_the_cost_add_up_to_the_cost(tmp_path: Path) -> None:
     assert "µUSD; machine: electricity, modelled" in words
 
 
-def test_deployments_on_different_streams_have_panels(made: Make) -> None:
+def test_deployments_on_different_streams_have_panels(drawn: Draw) -> None:
     for name in NAMES:
-        data = figure_data(name, made("streams"))
+        data, _ = drawn(name, "streams")
         assert set(data["group"]) == {"drift.schedule=none", "drift.schedule=seasonal"}
+    # The units of a panel's axes, too.
+    assert "error (nUSD" in drawn("policy_price", "streams")[1]
 
 
 def test_any_two_numbers_of_deployments_can_be_drawn(made: Make) -> None:
@@ -238,6 +241,7 @@ def test_any_two_numbers_of_deployments_can_be_drawn(made: Make) -> None:
 
 def test_runs_that_did_not_serve_their_stream_are_no_deployments(tmp_path: Path) -> None:
     make_maintained(tmp_path, Maintained(is_killed=True))
+    frames = Frames(load_runs([tmp_path]).runs)
     for name in NAMES:
         with pytest.raises(NothingToDraw, match=r"no run of bench\.maintain served"):
-            figure_data(name, Frames(load_runs([tmp_path]).runs))
+            figure_data(name, frames)

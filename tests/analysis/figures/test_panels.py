@@ -40,7 +40,9 @@ TRAININGS = (
 )
 
 
-def words_of(figure: Figure) -> str:
+def words_of(figure: Figure, *, laid_out: bool = False) -> str:
+    if not laid_out:
+        figure.set_layout_engine("none")  # half of the work
     figure.draw_without_rendering()
     texts = [text.get_text() for text in figure.findobj(Text)]
     return " ".join(" ".join([*texts, caption_of(figure)]).split())
@@ -76,7 +78,15 @@ def test_panels_have_a_title_a_note_and_a_legend_of_their_own(
     for width, columns in (("one", 1), ("two", 2)):
         figure = draw_figure(name, data, width)
         assert figure.get_figwidth() == WIDTH_IN[width]
-        words = words_of(figure)
+        # Units and letters follow when the panels have their heights, which the layout keeps.
+        own, alone = (
+            [(axes.get_xlabel(), axes.get_ylabel(), [text.get_text() for text in axes.texts])]
+            for axes in (figure.subfigs[1].axes[0], single.axes[0])
+        )
+        assert own == alone
+        drawn_px = [panel.bbox.height for panel in figure.subfigs]
+        words = words_of(figure, laid_out=True)
+        assert [panel.bbox.height for panel in figure.subfigs] == pytest.approx(drawn_px, rel=0.015)
         assert "accuracy ≥ 0.93" in words
         assert "accuracy ≥ 0.8" in words
         panels = figure.subfigs
