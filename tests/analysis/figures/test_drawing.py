@@ -78,6 +78,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Frames:
 
 
 def texts_of(figure: Figure) -> str:
+    figure.set_layout_engine("none")  # half of the work; the figures of everything are laid out
     figure.draw_without_rendering()
     return texts_on(figure)
 
@@ -184,7 +185,7 @@ def test_other_shapes_are_drawn_or_refused_with_a_reason(shape: str, tmp_path: P
             continue
         drawn.add((entry.data, entry.draw))
         figure = draw_figure(name, data, "one")
-        figure.set_layout_engine("none")  # half of the work; tested with the figures of everything
+        figure.set_layout_engine("none")  # as in texts_of
         figure.draw_without_rendering()
     assert set(_OF_SERVING) < set(refused)
     assert all(refused.values())
