@@ -22,6 +22,11 @@ REGRET, PAYS_FROM = "maintenance.regret_usd", "maintenance.pays_from_usd"
 # Why the regret of a run is unknown; empty if it is known.
 UNKNOWN_REGRET = "unknown_regret"
 _PER_1000 = 1_000
+# Of the hundreds of columns, those that a deployment is told by as they are.
+_FACTS = (
+    *("run_id", "started_utc", "status", "seed", "repeat", STREAM),
+    *("maintenance.policy", "maintenance.regret_reason"),
+)
 
 
 def with_derived(runs: DataFrame) -> DataFrame:
@@ -76,7 +81,7 @@ def deployments(runs: DataFrame) -> Iterator[Deployment]:
     )
     objectives = column(runs, "config.policy.objective").astype(object)
     hosts = column(runs, "host.cpu_name").astype(object).fillna("")
-    for place, row in enumerate(runs.to_dict("records")):
+    for place, row in enumerate(runs.reindex(columns=list(_FACTS)).to_dict("records")):
         objective = objectives.iloc[place]
         cost_usd, num_errors = _known(costs.iloc[place]), errors.iloc[place]
         yield Deployment(

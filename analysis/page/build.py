@@ -20,6 +20,7 @@ from pandas import DataFrame
 
 from analysis.figures.prepare import are_comparable
 from analysis.load.history import load_history
+from analysis.load.once import settled
 from analysis.load.records import Lists
 from analysis.load.runs import NO_LISTS
 from analysis.page.charts import MOST_GROUPS, chart_groups
@@ -95,6 +96,7 @@ def prepare_page(
         lists: Of load_runs; without them, the records of runs in detail are read again.
         history: Of load_history; None for none.
     """
+    runs = settled(runs)
     checks = load_history(None) if history is None else history
     part = _parts(make)
     no_words: list[Part] = []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
+from altair.utils.schemapi import debug_mode
 
 from analysis.figures.style import COLOURS
 from analysis.page.parallel import OUTCOMES, axes, dimensions, parallel
@@ -90,6 +91,11 @@ def charts(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     Args:
         rows: Of page_rows, of one group of peers.
     """
+    with debug_mode(False):  # to check each part takes a third of the time; a test checks charts
+        return _charts(rows)
+
+
+def _charts(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     by_title = {}
     tips = {name: _tip(name, rows) for name in _TIPS if _is_known(name, rows)}
     for title, x, y, options in _SCATTERS:
@@ -141,7 +147,7 @@ def _scatter(
     colour = colour or _distinction(drawn)
     chosen = alt.selection_point(fields=[colour], bind="legend")
     hue = _hue(colour, drawn)
-    area: Any = alt.value(60) if size is None else _area(size, drawn)
+    area = alt.SizeValue(60) if size is None else _area(size, drawn)
     chart = (
         alt.Chart(alt.NamedData(RUNS))
         # Not filled but with a stroke and a fill of their own: a hollow point keeps its outline.
@@ -153,8 +159,11 @@ def _scatter(
             fill=alt.Fill(**hue),  # Vega merges the two equal legends
             shape=_shape(drawn),
             size=area,
-            fillOpacity=alt.condition("datum.comparable", alt.value(0.75), alt.value(0.0)),
-            opacity=alt.condition(chosen, alt.value(1.0), alt.value(0.12)),
+            # Channels and not dicts, for which Altair would search all of its classes.
+            fillOpacity=alt.FillOpacityValue(
+                **alt.condition("datum.comparable", alt.value(0.75), alt.value(0.0))
+            ),
+            opacity=alt.OpacityValue(**alt.condition(chosen, alt.value(1.0), alt.value(0.12))),
         )
         .add_params(chosen)
         .transform_filter(f"isValid(datum.{x}) && isValid(datum.{y})")
@@ -184,7 +193,7 @@ def _area(name: str, rows: Sequence[dict[str, Any]]) -> Any:
     """The encoding of a size as an area; with a legend if runs differ in it."""
     values = sorted({row[name] for row in rows} - {None})
     if len(values) < 2:
-        return alt.value(60)
+        return alt.SizeValue(60)
     few: dict[str, Any] = {"values": values} if len(values) <= _MOST_SIZES else {}
     return alt.Size(
         f"{name}:Q",

@@ -13,6 +13,7 @@ from analysis.figures.prepare import evenly
 from analysis.load.records import FOLDER, Lists
 from analysis.load.runs import NO_LISTS, load_curves, load_energy, load_telemetry, load_windows
 from analysis.page.rows import plain
+from bench.core.arrays import Floats
 from bench.core.files import last_lines, require_file
 from bench.core.printable import printable
 from bench.core.quality_rows import VALIDATION
@@ -57,17 +58,15 @@ def details(runs: DataFrame, lists: Lists = NO_LISTS) -> dict[str, dict[str, Any
         log: the last lines of its log. record: pairs of dotted name and value, without missing
         values.
     """
-    frames = (load_curves(runs), load_telemetry(runs), load_windows(runs), load_energy(runs, lists))
-    curves, samples, served, joules = (
-        dict(list(frame.groupby("run_id", sort=False))) if len(frame) else {} for frame in frames
-    )
+    curves, telemetry = _by_run(load_curves(runs)), _telemetry(load_telemetry(runs))
+    served, joules = _by_run(load_windows(runs)), _by_run(load_energy(runs, lists))
     by_run = {}
     for row in runs.to_dict("records"):
         run_id = str(row["run_id"])
         metric = row.get("target.metric")
         by_run[run_id] = {
             "curve": _curve(curves.get(run_id), metric if isinstance(metric, str) else "loss"),
-            "telemetry": _telemetry(samples.get(run_id)),
+            "telemetry": telemetry.get(run_id, []),
             "windows": _windows(served.get(run_id)),
             "phases": _phases(row),
             "components": _components(joules.get(run_id)),
@@ -75,6 +74,12 @@ def details(runs: DataFrame, lists: Lists = NO_LISTS) -> dict[str, dict[str, Any
             "record": record_pairs(row),
         }
     return by_run
+
+
+def _by_run(frame: DataFrame) -> dict[str, DataFrame]:
+    if frame.empty:
+        return {}
+    return {str(run_id): rows for run_id, rows in frame.groupby("run_id", sort=False)}
 
 
 def _curve(rows: DataFrame | None, metric: str) -> dict[str, list[Any]]:
@@ -95,27 +100,26 @@ def _windows(rows: DataFrame | None) -> dict[str, list[Any]]:
     return {name: [plain(value) for value in thin[name]] for name in _OF_A_WINDOW}
 
 
-def _telemetry(rows: DataFrame | None) -> list[dict[str, Any]]:
-    if rows is None or rows.empty:
-        return []
-    series = []
-    kept = rows[rows["metric"].isin(_TELEMETRY)]
-    for (device, metric), part in kept.groupby(["device", "metric"], sort=True):
-        t_s, value = _averaged(part.sort_values("t_s"))
-        series.append({"name": f"{device} {metric}", "t_s": t_s, "value": value})
-    return series
+def _telemetry(samples: DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """The series of each run that has any."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    kept = samples[samples["metric"].isin(_TELEMETRY)]
+    # All runs at once: to group the samples of each run takes several times as long.
+    for (run_id, device, metric), part in kept.groupby(["run_id", "device", "metric"], sort=True):
+        t_s, value = (part[name].to_numpy(dtype=float) for name in ("t_s", "value"))
+        order = t_s.argsort()
+        series = {"t_s": _averaged(t_s[order]), "value": _averaged(value[order])}
+        found.setdefault(str(run_id), []).append({"name": f"{device} {metric}", **series})
+    return found
 
 
-def _averaged(part: DataFrame) -> tuple[list[Any], list[Any]]:
+def _averaged(values: Floats) -> list[Any]:
     """Average consecutive samples, so that a spike raises a mean instead of being skipped."""
-    num = min(len(part), _TELEMETRY_POINTS)
-    sizes = np.full(num, len(part) // num)
-    sizes[: len(part) % num] += 1
-    t_s, value = (
-        np.add.reduceat(part[name].to_numpy(dtype=float), sizes.cumsum() - sizes) / sizes
-        for name in ("t_s", "value")
-    )
-    return [plain(each) for each in t_s.tolist()], [plain(each) for each in value.tolist()]
+    num = min(len(values), _TELEMETRY_POINTS)
+    sizes = np.full(num, len(values) // num)
+    sizes[: len(values) % num] += 1
+    means = np.add.reduceat(values, sizes.cumsum() - sizes) / sizes
+    return [plain(each) for each in means.tolist()]
 
 
 def _phases(row: dict[Any, Any]) -> list[list[Any]]:

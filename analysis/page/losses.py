@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from analysis.load.joules import COST_BASIS
 from analysis.load.values import column
@@ -50,11 +50,7 @@ def _is_one_kind(group: DataFrame, quantity: Quantity) -> bool:
 
 
 def _cost_loss(group: DataFrame, winner: str, words: str, quantity: Quantity) -> Iterator[str]:
-    costs = {
-        str(name): _known(outcomes(part, quantity).with_misses_worst())
-        for name, part in group.groupby("configuration")
-    }
-    costs = {name: values for name, values in costs.items() if len(values)}
+    costs = _by_configuration(group, outcomes(group, quantity).with_misses_worst())
     if winner not in costs or len(costs) < 2:
         return
     best = min(costs, key=lambda name: float(np.median(costs[name])))
@@ -74,7 +70,7 @@ def _quality_loss(group: DataFrame, winner: str) -> Iterator[str]:
     """Compare the test quality by the metric of the target, which all runs of the group share."""
     metric, mode = group["target.metric"].iloc[0], group["target.mode"].iloc[0]
     path = f"{TEST}.{metric}"
-    values, words = _by_configuration(group, path), metric_at(path).title
+    values, words = _by_configuration(group, column(group, path)), metric_at(path).title
     if winner not in values or len(values) < 2:
         return
     sign = -1 if mode == "min" else 1
@@ -101,7 +97,7 @@ def _quality_loss(group: DataFrame, winner: str) -> Iterator[str]:
 
 
 def _ratio_loss(group: DataFrame, winner: str, metric: Metric) -> Iterator[str]:
-    values = _by_configuration(group, metric.path)
+    values = _by_configuration(group, column(group, metric.path))
     if winner not in values or len(values) < 2:
         return
     # So that the best is always the smallest.
@@ -122,14 +118,8 @@ def _is_difference(ratio: Estimate, least_frac: float) -> bool:
     return not holds_one
 
 
-def _by_configuration(group: DataFrame, name: str) -> dict[str, Floats]:
-    known = {
-        str(each): _known(np.asarray(column(part, name), dtype=np.float64))
-        for each, part in group.groupby("configuration")
-    }
-    return {each: values for each, values in known.items() if len(values)}
-
-
-def _known(values: Floats) -> Floats:
-    known: Floats = values[~np.isnan(values)]
-    return known
+def _by_configuration(group: DataFrame, values: Floats | Series) -> dict[str, Floats]:
+    """The known values of each configuration that has any."""
+    known = Series(np.asarray(values, dtype=np.float64), index=group.index).dropna()
+    parts = known.groupby(group["configuration"])
+    return {str(name): np.asarray(part, dtype=np.float64) for name, part in parts}

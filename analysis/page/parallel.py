@@ -15,6 +15,7 @@ from analysis.page.titles import UNITS, title_of
 
 PLACES = "places"
 _MANY_LINES = 60  # more lines are drawn fainter
+_TIPS = ("configuration", "dimension", "value", "run_id")
 OUTCOMES = ("reached", "missed", "failed", "served")  # of runs that count
 # The axes: the column of a row, and whether it is drawn on a logarithmic axis.
 _IS_LOGARITHMIC = {
@@ -101,7 +102,8 @@ def _lines(base: Any, x: Any, rows: Sequence[dict[str, Any]]) -> Any:
         .encode(
             x=x,
             y=alt.Y("place:Q", title=None, axis=None),
-            detail="run_id:N",
+            # Channels and not texts, for which Altair would search all of its classes.
+            detail=alt.Detail("run_id:N"),
             color=alt.Color("outcome:N", scale=hue, **_legend(len(outcomes))),
             strokeDash=alt.StrokeDash(
                 "health:N", title="health", scale=health, **_legend(len(healths))
@@ -113,7 +115,7 @@ def _lines(base: Any, x: Any, rows: Sequence[dict[str, Any]]) -> Any:
             # Faint instead of hidden, so that the chosen lines keep their context.
             .otherwise(alt.value(0.03)),
             strokeWidth=alt.condition(hovered, alt.value(3), alt.value(1.3)),
-            tooltip=["configuration:N", "dimension:N", "value:N", "run_id:N"],
+            tooltip=[alt.Tooltip(f"{name}:N") for name in _TIPS],
         )
         .add_params(hovered, chosen)
     )
@@ -128,7 +130,7 @@ def _ends(base: Any, x: Any) -> list[Any]:
     """Write the smallest value of each axis below it, and the largest above."""
     return [
         base.mark_text(dy=dy, fontSize=10)
-        .encode(x=x, y=alt.datum(place), text=alt.Text(f"{column}:N"))
+        .encode(x=x, y=alt.YDatum(place), text=alt.Text(f"{column}:N"))
         .transform_aggregate(num="count()", groupby=["dimension", column])
         for column, place, dy in (("low", 0.0, 10), ("high", 1.0, -8))
     ]

@@ -108,7 +108,10 @@ def _task_reporting(metric: Any) -> str | None:
 
 def _of_training(runs: DataFrame, values: Series) -> Series:
     """Fill in missing values of servings from their trainings, if these are among the runs."""
-    run_id, trained_id = (_column(runs, key).astype(object) for key in ("run_id", _TRAINED_ID))
+    trained_id = _column(runs, _TRAINED_ID).astype(object)
+    if trained_id.isna().all():
+        return values
+    run_id = _column(runs, "run_id")
     return values.fillna(trained_id.map(dict(zip(run_id, values, strict=True))))
 
 
@@ -117,14 +120,14 @@ def _column(runs: DataFrame, name: str) -> Series:
 
 
 def _text(runs: DataFrame, name: str) -> Series:
-    return _texts(_column(runs, name))
+    return texts(_column(runs, name))
 
 
-def _texts(values: Series) -> Series:
+def texts(values: Series) -> Series:
     """Values as texts, None where they are missing; numbers without a needless point."""
     codes, kinds = pd.factorize(values.astype(object))  # few kinds among many runs
-    texts = np.array([*map(_as_text, kinds), None], dtype=object)
-    return Series(texts[codes], index=values.index, dtype=object)  # code -1, missing, is the last
+    names = np.array([*map(_as_text, kinds), None], dtype=object)
+    return Series(names[codes], index=values.index, dtype=object)  # code -1, missing, is the last
 
 
 def _as_text(value: Any) -> str:
@@ -150,7 +153,7 @@ def _host(runs: DataFrame) -> dict[str, Series]:
         # The CPUs that the process may use decide its speed, not those that the machine has.
         "num_cpus": allowed.fillna(installed),
         # Rounded, because virtual machines of one kind differ by some kilobytes.
-        "memory_gib": _texts(memory_gib.round()),
+        "memory_gib": texts(memory_gib.round()),
         "gpus": _text(runs, "host.gpus.name").fillna(_text(runs, "host.gpus").replace("", NO_GPU)),
     }
 

@@ -40,6 +40,8 @@ def main_qualities(runs: DataFrame) -> Series:
     # A training of the same configuration has the same target.
     hashes = column(runs, "trained.config_hash").astype(object)
     metric = with_only(metric, hashes.fillna(column(runs, "config_hash").astype(object)))
+    if metric.notna().all():
+        return metric
     return metric.fillna(peer_keys(runs)["task"].map(MAIN_QUALITY))
 
 

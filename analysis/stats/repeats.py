@@ -8,7 +8,7 @@ from analysis.load.once import once
 from analysis.load.values import numbers, rows_by_key
 from analysis.stats.deployments import stream_words
 from analysis.stats.outcomes import counted_runs, cut_off, hosts, reached
-from analysis.stats.peer_keys import peer_keys
+from analysis.stats.peer_keys import peer_keys, texts
 from analysis.stats.peers import titled_rows
 
 # What repeats have in common. `peer_group` is the title of the group.
@@ -17,6 +17,7 @@ _RATE = "config.scenario.rate_per_s"
 _SEARCHED = "largest rate searched for"
 
 
+@once
 def with_keys(runs: DataFrame) -> DataFrame:
     """Add the columns of KEYS that loading does not give."""
     return runs.assign(host=hosts(runs), peer_group=_titles(runs))
@@ -38,9 +39,12 @@ def _titles(runs: DataFrame) -> Series:
     scenario = runs["serving.scenario"].astype(object)
     if "config.scenario.name" in runs:
         scenario = scenario.fillna(runs["config.scenario.name"].astype(object))
-    known = runs.assign(**{"serving.scenario": scenario})
     # A pass at one rate does not compete with a pass at another, nor do deployments on two streams.
-    keys = peer_keys(known).assign(rate=_rates(known), stream=stream_words(known))
+    keys = peer_keys(runs).assign(
+        scenario=texts(scenario).fillna(""),
+        rate=_rates(runs, scenario),
+        stream=stream_words(runs),
+    )
     titles = Series("", index=runs.index, dtype=object)
     # Trainings and servings are never compared, so they do not have to be told apart by titles.
     for rows in rows_by_key(runs[["command"]]).values():
@@ -55,10 +59,10 @@ def has_fixed_rate(runs: DataFrame) -> Series:
     return numbers(runs, _RATE).notna()
 
 
-def _rates(runs: DataFrame) -> Series:
+def _rates(runs: DataFrame, scenario: Series) -> Series:
     """Whether a rate was fixed or searched for, in words; empty where neither was."""
     fixed = numbers(runs, _RATE).map(lambda rate: f"{rate:g} per s asked for", na_action="ignore")
-    searched = Series("", index=runs.index).mask(runs["serving.scenario"] == "server", _SEARCHED)
+    searched = Series("", index=runs.index).mask(scenario == "server", _SEARCHED)
     return fixed.astype(object).where(fixed.notna(), searched)
 
 

@@ -8,7 +8,7 @@ and only if a test supports it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from typing import Any
@@ -135,11 +135,13 @@ def summarise(runs: DataFrame) -> DataFrame:
     # Costs of reaching a target say nothing about a serving.
     trained = _configurations(with_target(counted))
     every = _configurations(counted)
-    columns = {topic: columns_of(topic, runs) for topic in TOPICS}
+    # Most quantities of the catalogue: left out here, they cost nothing for each configuration.
+    missing = set(counted.columns[counted.isna().all()])
     rows = [
         row
         for topic in TOPICS
-        for column in columns[topic]
+        for column in columns_of(topic, runs)
+        if not _is_missing(column, missing)
         for row in _rows(trained if topic in OF_TRAINING else every, topic, column)
     ]
     cells = [
@@ -158,6 +160,15 @@ def summarise(runs: DataFrame) -> DataFrame:
 def _is_used(name: str) -> bool:
     # Most columns are of the configuration and the host, and slow every selection of rows down.
     return not name.startswith(("config.", "host.")) or name.startswith(_USED)
+
+
+def _is_missing(column: TableColumn, missing: Set[str]) -> bool:
+    """Whether no run has the quantity, given the columns that no run has."""
+    return (
+        column.statistic == "per_run"
+        and column.metric is not None
+        and column.metric.path in missing
+    )
 
 
 def _configurations(runs: DataFrame) -> list[_Configuration]:

@@ -6,6 +6,7 @@ are those of analysis.stats.summary.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
+from analysis.load.once import settled
 from analysis.load.values import short_name
 from analysis.stats.outcomes import refused
 from analysis.stats.repeats import KEYS, run_counts
@@ -122,20 +124,23 @@ def _columns(rows: DataFrame, listed: DataFrame, topic: str) -> Iterator[tuple[s
         # A serving has no target, which is not the same as 0 hits.
         pairs = zip(listed["num_hits"], listed["num_with_target"], strict=True)
         yield "hits", [_cell(hits if has_target else "-") for hits, has_target in pairs]
-    by_metric = {str(name): part for name, part in rows.groupby("metric", sort=False)}
+    by_metric: dict[str, list[_Row]] = {}
+    for row in rows.to_dict("records"):
+        by_metric.setdefault(row["metric"], []).append(row)
     # Columns of qualities follow from the runs.
     static = {column.name: column for column in TOPICS[topic]}
     qualities = {name: quality_column(name) for name in by_metric if name not in static}
     for column in (static | qualities).values():
         if column.name not in by_metric:
             continue
-        scale, title = column.suited_unit(by_metric[column.name]["value"])
+        values = Series([row["value"] for row in by_metric[column.name]], dtype=float)
+        scale, title = column.suited_unit(values)
         for kind, part in _kinds(by_metric[column.name]):
             aligned = _aligned(part, listed)
             pairs = zip(aligned, counts, strict=True)
             cells = [_value_cell(row, count, column, scale) for row, count in pairs]
             yield f"{title}, {kind}" if kind else title, cells
-            if part["error_frac"].notna().any():
+            if not all(pd.isna(row["error_frac"]) for row in part):
                 yield "systematic bound", list(map(_bound_cell, aligned))
 
 
@@ -162,18 +167,25 @@ def _peer_texts(listed: DataFrame) -> list[str]:
     ]
 
 
-def _kinds(rows: DataFrame) -> Iterator[tuple[str, DataFrame]]:
+def _kinds(rows: Sequence[_Row]) -> Iterator[tuple[str, list[_Row]]]:
     """The rows of each kind of joules or money, with its name; parts only if they are needed."""
-    kinds = rows[["label", "components"]].fillna("")
-    for (label, components), part in kinds.groupby(["label", "components"], sort=True):
-        num = kinds.loc[kinds["label"] == label, "components"].nunique()
-        yield f"{label} of {components}" if num > 1 else str(label), rows.loc[part.index]
+    by_kind: dict[tuple[str, str], list[_Row]] = {}
+    for row in rows:
+        kind = _text(row["label"]), _text(row["components"])
+        by_kind.setdefault(kind, []).append(row)
+    num = Counter(label for label, _ in by_kind)
+    for label, parts in sorted(by_kind):
+        yield f"{label} of {parts}" if num[label] > 1 else label, by_kind[label, parts]
 
 
-def _aligned(part: DataFrame, listed: DataFrame) -> list[dict[Any, Any] | None]:
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
+
+
+def _aligned(part: Sequence[_Row], listed: DataFrame) -> list[_Row | None]:
     """The row of the summary for each row of the table; None if it has none."""
     # A summary has a row only for configurations that have the quantity.
-    by_key = {tuple(row[key] for key in KEYS): row for row in part.to_dict("records")}
+    by_key = {tuple(row[key] for key in KEYS): row for row in part}
     keys = zip(*(listed[key] for key in KEYS), strict=True)
     return [by_key.get(key) for key in keys]
 
@@ -205,6 +217,7 @@ def tables(runs: DataFrame) -> dict[str, TextTable]:
     Args:
         runs: Of load_runs.
     """
+    runs = settled(runs)
     return summary_tables(summarise(runs), search_cost(runs), runs)
 
 
