@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from pandas import DataFrame, Series
+from pandas import DataFrame, Index, Series
 
 from analysis.load.records import STREAM
 from analysis.load.values import column, numbers
@@ -40,24 +40,24 @@ def with_derived(runs: DataFrame) -> DataFrame:
         OFF_TARGET: 1 - numbers(runs, "maintenance.on_target_frac"),
         UPKEEP: numbers(runs, "maintenance.upkeep_j") / per_1000,
     }
-    deployed = runs[column(runs, STREAM).notna()]
-    met = list(deployments(deployed))
+    is_deployed = column(runs, STREAM).notna()
+    deployed = runs.index[is_deployed]
+    # Few folders hold any, and to select rows of hundreds of columns takes long.
+    met = list(deployments(runs[is_deployed])) if len(deployed) else []
     found = regrets(met)
     return runs.assign(
         **added,
         **{
             REGRET: _numbers([each.usd for each in found], deployed),
             PAYS_FROM: _numbers(paying_prices_usd(met), deployed),
-            UNKNOWN_REGRET: Series(
-                [each.reason for each in found], index=deployed.index, dtype=object
-            ),
+            UNKNOWN_REGRET: Series([each.reason for each in found], index=deployed, dtype=object),
         },
     )
 
 
-def _numbers(values: Sequence[float | None], runs: DataFrame) -> Series:
+def _numbers(values: Sequence[float | None], index: Index) -> Series:
     return Series(
-        [np.nan if value is None else value for value in values], index=runs.index, dtype=float
+        [np.nan if value is None else value for value in values], index=index, dtype=float
     )
 
 

@@ -77,9 +77,13 @@ def _with_trained(runs: DataFrame, labels: Series, known: dict[str, str]) -> Ser
 
 def _with_hashes(runs: DataFrame, labels: Series) -> Series:
     """Add the start of the hash if two configurations would share a name."""
-    keys = DataFrame({"label": labels, "command": runs["command"], "hash": runs["config_hash"]})
-    several = keys.groupby(["command", "label"])["hash"].transform("nunique") > 1
-    return labels.where(~several, labels + " #" + runs["config_hash"].str[:6])
+    places = list(zip(runs["command"], labels, strict=True))
+    hashes: dict[tuple[str, str], set[str]] = {}
+    for place, digits in zip(places, runs["config_hash"], strict=True):
+        hashes.setdefault(place, set()).add(digits)
+    several = [len(hashes[place]) > 1 for place in places]
+    marked = labels + " #" + runs["config_hash"].str[:6]
+    return labels.mask(Series(several, index=labels.index, dtype=bool), marked)
 
 
 def _thread_words(runs: DataFrame) -> Iterator[Series]:

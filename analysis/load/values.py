@@ -14,6 +14,7 @@ import numpy as np
 from pandas import DataFrame, Series
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from bench.core.arrays import Bools, Floats
 from bench.core.printable import printable
 
 # No quantity is measured beyond these limits. Within them, squares and products stay finite.
@@ -84,7 +85,7 @@ def numbers(runs: DataFrame, name: str) -> Series:
 
 def bounded(values: Series) -> Series:
     """Floats within MOST and LEAST: NaN for an infinite one, 0 for one that is close to 0."""
-    if not _is_out_of_bounds(values):
+    if not _out_of_bounds(values.to_numpy(dtype=np.float64, na_value=np.nan)).any():
         return values
     small = values.abs() < LEAST
     return values.mask(small, 0.0).where(np.isfinite(values)).clip(-MOST, MOST)
@@ -93,13 +94,16 @@ def bounded(values: Series) -> Series:
 def bounded_floats(frame: DataFrame) -> DataFrame:
     """Bound the floats of a frame so that one can calculate: a diverged loss may be 1e300."""
     floats = [name for name, kind in frame.dtypes.items() if kind == "float64"]
-    odd = {str(name): bounded(frame[name]) for name in floats if _is_out_of_bounds(frame[name])}
-    return frame.assign(**odd) if odd else frame
+    # All at once: there are hundreds of columns, and seldom one that is odd.
+    found = _out_of_bounds(frame[floats].to_numpy(dtype=np.float64))
+    odd = [name for name, values in zip(floats, found.T, strict=True) if values.any()]
+    return frame.assign(**{str(name): bounded(frame[name]) for name in odd}) if odd else frame
 
 
-def _is_out_of_bounds(values: Series) -> bool:
-    size = np.abs(values.to_numpy(dtype=np.float64, na_value=np.nan))
-    return bool(((size > MOST) | ((size < LEAST) & (size > 0))).any())
+def _out_of_bounds(values: Floats) -> Bools:
+    size = np.abs(values)
+    found: Bools = (size > MOST) | ((size < LEAST) & (size > 0))
+    return found
 
 
 def require_possible(name: str, value: object) -> None:

@@ -197,17 +197,16 @@ def spent(runs: DataFrame, quantity: Quantity) -> Series:
     Source: docs/metrics.md, "Cost and emissions".
     """
     unused = _never_on_the_clock(runs)
+    if quantity == "energy_j":
+        return numbers(runs, "energy_total_j").mask(unused, 0.0)
     time_s = numbers(runs, "phases.wall_time_s").mask(unused, 0.0)
-    energy_j = numbers(runs, "energy_total_j").mask(unused, 0.0)
     if quantity == "time_s":
         return time_s
-    if quantity == "energy_j":
-        return energy_j
     if quantity == "samples":
         # The record has samples only up to the target.
         samples = time_s / numbers(runs, "target.time_per_sample_s")
         return samples.round().mask(unused, 0.0)
-    return money_usd(runs, time_s, energy_j)
+    return money_usd(runs, time_s, spent(runs, "energy_j"))
 
 
 def _never_on_the_clock(runs: DataFrame) -> Series:

@@ -8,7 +8,7 @@ and only if a test supports it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from typing import Any
@@ -74,6 +74,8 @@ class _Repeats:
         self.hit = reached(runs)
         # Neither the run's health nor the load generator speaks against comparing it.
         self.comparable = ~(runs["health.comparable"].eq(False) | runs["serving.valid"].eq(False))
+        # A flag on the joules does not speak against the time of the same run.
+        self.comparable_joules = self.comparable & ~joules_in_doubt(runs)
         # Several columns of a table are about the same quantity.
         self.outcomes = cache(partial(outcomes, runs))
 
@@ -141,7 +143,7 @@ def summarise(runs: DataFrame) -> DataFrame:
         row
         for topic in TOPICS
         for column in columns_of(topic, runs)
-        if not _is_missing(column, missing)
+        if column.needs not in missing
         for row in _rows(trained if topic in OF_TRAINING else every, topic, column)
     ]
     cells = [
@@ -160,15 +162,6 @@ def summarise(runs: DataFrame) -> DataFrame:
 def _is_used(name: str) -> bool:
     # Most columns are of the configuration and the host, and slow every selection of rows down.
     return not name.startswith(("config.", "host.")) or name.startswith(_USED)
-
-
-def _is_missing(column: TableColumn, missing: Set[str]) -> bool:
-    """Whether no run has the quantity, given the columns that no run has."""
-    return (
-        column.statistic == "per_run"
-        and column.metric is not None
-        and column.metric.path in missing
-    )
 
 
 def _configurations(runs: DataFrame) -> list[_Configuration]:
@@ -192,19 +185,16 @@ def _labels(values: Series) -> list[str]:
 
 
 def _row(repeats: _Repeats, column: TableColumn, facts: dict[str, Any]) -> _Row | None:
-    values = Series(np.nan, index=repeats.runs.index)
+    runs, values = repeats.runs, Series(np.nan, index=repeats.runs.index)
     if column.metric is not None:
-        # The case of most columns: found here, it takes a fraction of the time.
-        if column.statistic == "per_run" and repeats.runs[column.metric.path].isna().all():
+        # A case of many columns: found here, it takes a fraction of the time.
+        if column.needs is not None and runs[column.needs].isna().all():
             return None
         values = _values(repeats, column.statistic, column.metric)
     estimate = _estimate(repeats, column, values)
     if estimate is None:
         return None
-    runs, comparable = repeats.runs, repeats.comparable
-    if column.joules is not None:
-        # A flag on the joules does not speak against the time of the same run.
-        comparable = comparable & ~joules_in_doubt(runs)
+    comparable = repeats.comparable if column.joules is None else repeats.comparable_joules
     return _Row(
         facts={
             **facts,

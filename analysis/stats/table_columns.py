@@ -59,6 +59,11 @@ class TableColumn:
         return self.metric.better
 
     @property
+    def needs(self) -> str | None:
+        """The column without which runs lack the quantity; None if its absence decides nothing."""
+        return None if self.metric is None or self.statistic != "per_run" else self.metric.path
+
+    @property
     def joules(self) -> Joules | None:
         """Which columns describe the joules behind it: joules of different labels are apart."""
         return None if self.metric is None else self.metric.joules

@@ -78,8 +78,12 @@ def has_several_nodes(listed: DataFrame) -> bool:
     Args:
         listed: Rows of run_counts.
     """
-    groups = listed.groupby(["command", "peer_group"], sort=False)["nodes"]
-    return any(len({name for names in lists for name in names}) > 1 for _, lists in groups)
+    nodes: dict[tuple[str, str], set[str]] = {}
+    for command, group, names in zip(
+        listed["command"], listed["peer_group"], listed["nodes"], strict=True
+    ):
+        nodes.setdefault((command, group), set()).update(names)
+    return any(len(names) > 1 for names in nodes.values())
 
 
 def sample_notes(runs: DataFrame) -> Iterator[str]:

@@ -13,11 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.load.once import settled
-from analysis.load.values import short_name
+from analysis.load.values import rows_by_key, short_name
 from analysis.stats.outcomes import refused
 from analysis.stats.repeats import KEYS, run_counts
 from analysis.stats.search_cost import search_cost
@@ -84,7 +85,9 @@ def topic_table(
         raise ValueError(f"topic={topic}: must be of {', '.join(TOPICS)}")
     rows = summary[summary["topic"] == topic]
     # Only configurations with a value in this topic have a row.
-    listed = counts.merge(rows[list(KEYS)].drop_duplicates(), on=list(KEYS))
+    known = set(rows[list(KEYS)].itertuples(index=False, name=None))
+    keys = counts[list(KEYS)].itertuples(index=False, name=None)
+    listed = counts[np.fromiter((key in known for key in keys), dtype=bool, count=len(counts))]
     if listed.empty:
         return None
     listed = _peers_together(listed)
@@ -99,14 +102,11 @@ def topic_table(
 
 def _peers_together(listed: DataFrame) -> DataFrame:
     """Sort the rows so that peers are next to one another: trainings and large groups first."""
-    peers = listed.groupby(["command", "peer_group"], sort=False)
+    groups = rows_by_key(listed[["command", "peer_group"]])
+    nums = listed["num_runs"].to_numpy()
     # A reader looks for the target first, and for the group with the most runs.
-    order = listed.assign(
-        served=listed["command"] != "train",
-        size=-peers["num_runs"].transform("sum"),
-        group=peers.ngroup(),
-    )
-    return listed.loc[order.sort_values(["served", "size", "group"], kind="stable").index]
+    ordered = sorted(groups, key=lambda key: (key[0] != "train", -nums[groups[key]].sum()))
+    return listed.iloc[[row for key in ordered for row in groups[key]]]
 
 
 def _columns(rows: DataFrame, listed: DataFrame, topic: str) -> Iterator[tuple[str, list[Cell]]]:
