@@ -26,7 +26,7 @@ from analysis.load.runs import Loaded, load_runs
 from analysis.page import build, produce
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import summarise
-from analysis.tables.tables import tables, write_tables
+from analysis.tables.tables import summary_tables, write_tables
 from analysis.tables.text_table import Cell, TextTable, escape, to_csv, to_markdown
 from bench.config.report import PlotConfig, ReportConfig
 from bench.core.ledger import LEDGER
@@ -207,7 +207,7 @@ def test_files_of_runs_that_cannot_be_read_are_reported_once_and_listed(
 ) -> None:
     folder, *_ = make_sweep(tmp_path, batch_sizes=(32,), seeds=range(2))
     (folder / "curve.jsonl").write_text('{"time_s": "soon"}\n')
-    asked = config(tmp_path / "out", figures=["quality_time", "quality_energy"])
+    asked = config(tmp_path / "out", figures=["quality_time"])
     assert produce.report(load_runs([tmp_path]), asked) == 0
     told = capsys.readouterr().err
     assert told.count("not read: ") == 1
@@ -234,15 +234,16 @@ def with_refused(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
 
 def test_a_refused_run_is_no_failure_and_counts_nowhere(with_refused: Loaded) -> None:
     runs = with_refused.runs
-    found = tables(runs)
+    summary, costs = summarise(runs), search_cost(runs)
+    found = summary_tables(summary, costs, runs)
     assert [row[1].text for row in found["time"].rows] == ["2"]
     assert {row[-2].text for row in found["search"].rows} == {"2"}
     for table in found.values():
         assert any(
             note.startswith("2 refused: 2 runs are in no table, because") for note in table.notes
         )
-    assert set(search_cost(runs)["num_runs"]) == {2}
-    assert summarise(runs)["num"].max() == 2
+    assert set(costs["num_runs"]) == {2}
+    assert summary["num"].max() == 2
 
 
 def test_refused_runs_are_named_with_their_number_and_reasons(
@@ -282,7 +283,8 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFrame]:
 
 
 def test_names_are_text_in_every_table(named: DataFrame, tmp_path: Path) -> None:
-    write_tables(tables(named), summarise(named), search_cost(named), tmp_path)
+    summary, costs = summarise(named), search_cost(named)
+    write_tables(summary_tables(summary, costs, named), summary, costs, tmp_path)
     shown = (tmp_path / "time.md").read_text()
     assert "&#60;img src=x&#62;" in shown
     assert "<img" not in shown

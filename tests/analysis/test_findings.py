@@ -34,19 +34,31 @@ def words_of(loaded: Loaded) -> str:
     return "\n".join([*lines, *rows])
 
 
-def test_the_winner_is_shown_with_n_interval_and_evidence(tmp_path: Path) -> None:
-    make_sweep(tmp_path, batch_sizes=(64, 512), seeds=range(8), base=Made(outcome="hit"))
-    loaded = load_runs([tmp_path])
-    words = words_of(loaded)
-    time_s = loaded.runs.groupby("config.batch_size")[TIME]
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    """Two batch sizes with eight seeds that all hit."""
+    results = tmp_path_factory.mktemp("eight")
+    make_sweep(results, batch_sizes=(64, 512), seeds=range(8), base=Made(outcome="hit"))
+    return load_runs([results])
+
+
+@pytest.fixture(scope="module")
+def words_of_eight(eight: Loaded) -> str:
+    return words_of(eight)
+
+
+def test_the_winner_is_shown_with_n_interval_and_evidence(
+    eight: Loaded, words_of_eight: str
+) -> None:
+    time_s = eight.runs.groupby("config.batch_size")[TIME]
     best = time_s.median().idxmin()
     assert re.search(
         rf"time \| batch_size={best} \| [\d.]+ \[[\d.]+, [\d.]+\] s \| 8 of 8 \| batch_size=",
-        words,
+        words_of_eight,
     )
     # All eight of the one before all eight of the other.
     assert time_s.max().min() < time_s.min().max()
-    assert re.search(r" \| significant, p = 0\.00\d+ \| ", words)
+    assert re.search(r" \| significant, p = 0\.00\d+ \| ", words_of_eight)
 
 
 def test_configurations_with_incomparable_runs_are_not_ranked(tmp_path: Path) -> None:
@@ -59,12 +71,9 @@ def test_configurations_with_incomparable_runs_are_not_ranked(tmp_path: Path) ->
     assert "| nothing to compare with |" in words
 
 
-def test_modelled_joules_are_not_tested(tmp_path: Path) -> None:
-    make_sweep(tmp_path, batch_sizes=(64, 512), seeds=range(8), base=Made(outcome="hit"))
-    loaded = load_runs([tmp_path])
-    words = words_of(loaded)
-    assert words.count("not tested: joules that nothing measured cannot rank") == 2
-    summary = summarise(loaded.runs)
+def test_modelled_joules_are_not_tested(eight: Loaded, words_of_eight: str) -> None:
+    assert words_of_eight.count("not tested: joules that nothing measured cannot rank") == 2
+    summary = summarise(eight.runs)
     assert not summary.loc[summary["label"].notna(), "best"].any()
 
 

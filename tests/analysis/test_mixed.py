@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
+from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from analysis.figures.entries import DEPLOYMENTS, FIGURES
@@ -25,6 +26,7 @@ from analysis.tables.text_table import TextTable
 from tests.analysis.made_tasks import OWN, TASKS, make_mixed
 
 DataOf = Callable[[str], DataFrame]
+FigureOf = Callable[[str], Figure]
 TITLES = {
     "multiclass classification, accuracy ≥ 0.93, digits",
     "regression, rmse ≤ 53.15, diabetes",
@@ -55,6 +57,12 @@ def data_of(runs: DataFrame) -> DataOf:
 
 
 @pytest.fixture(scope="module")
+def figure_of(data_of: DataOf) -> FigureOf:
+    """A figure of all runs, drawn once."""
+    return cache(lambda name: draw_figure(name, data_of(name), "two"))
+
+
+@pytest.fixture(scope="module")
 def summary(runs: DataFrame) -> DataFrame:
     return summarise(runs)
 
@@ -74,19 +82,17 @@ def test_data_tell_configurations_apart_so_targets_are_not_in_their_names(
 
 
 @pytest.mark.parametrize("name", ["quality_time", "ladder_time", "tta_eta", "factors_time"])
-def test_each_task_has_a_panel(data_of: DataOf, name: str) -> None:
-    data = data_of(name)
-    assert set(data["group"]) == TITLES
-    assert len(draw_figure(name, data, "two").axes) >= len(TITLES)
+def test_each_task_has_a_panel(data_of: DataOf, figure_of: FigureOf, name: str) -> None:
+    assert set(data_of(name)["group"]) == TITLES
+    assert len(figure_of(name).axes) >= len(TITLES)
 
 
-def labels(data_of: DataOf, name: str, which: str) -> set[str]:
-    figure = draw_figure(name, data_of(name), "one")
+def labels(figure: Figure, which: str) -> set[str]:
     return {getattr(axes, f"get_{which}label")().replace("\n", " ") for axes in figure.axes}
 
 
-def test_axes_say_which_quality_and_which_sample(data_of: DataOf) -> None:
-    assert labels(data_of, "quality_time", "y") == {
+def test_axes_say_which_quality_and_which_sample(figure_of: FigureOf) -> None:
+    assert labels(figure_of("quality_time"), "y") == {
         "validation accuracy (fraction)",
         "validation root mean squared error",
         "validation perplexity",
@@ -94,11 +100,11 @@ def test_axes_say_which_quality_and_which_sample(data_of: DataOf) -> None:
         f"validation {OWN}",
     }
     each = {"time per sample (µs)", "time per row (µs)", "time per token (µs)"}
-    assert labels(data_of, "factors_time", "y") == each
+    assert labels(figure_of("factors_time"), "y") == each
     sizes = {"batch size (samples)", "batch size (rows)", "batch size (sequences)"}
-    assert labels(data_of, "batch_size_time", "x") == sizes
+    assert labels(figure_of("batch_size_time"), "x") == sizes
     rates = {"throughput (1/s)", "throughput (rows/s)", "throughput (tokens/s)"}
-    assert labels(data_of, "throughput_latency", "y") == rates
+    assert labels(figure_of("throughput_latency"), "y") == rates
 
 
 def test_servings_are_drawn_by_the_quality_of_their_training(data_of: DataOf) -> None:
@@ -112,9 +118,9 @@ def test_servings_are_drawn_by_the_quality_of_their_training(data_of: DataOf) ->
 
 
 def test_compression_is_drawn_by_accuracy_or_by_the_metric_of_the_target(
-    data_of: DataOf,
+    figure_of: FigureOf,
 ) -> None:
-    assert labels(data_of, "compression", "y") == {
+    assert labels(figure_of("compression"), "y") == {
         "change of accuracy (percentage points)",
         "change of test root mean squared error",
     }

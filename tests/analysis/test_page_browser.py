@@ -449,7 +449,7 @@ def test_deployments_have_charts_and_their_windows_beside_the_record(
 ) -> None:
     make_policies(tmp_path / "results", seeds=range(2))
     loaded = load_runs([tmp_path / "results"])
-    path = write_page(loaded.runs, listed(loaded), tmp_path / "report.html")
+    path = write_page(loaded.runs, listed_without_tables(loaded), tmp_path / "report.html")
     browser.get(path.as_uri())
     wait_for(browser, "return document.body.dataset.ready === 'true'")
     titles = browser.execute_script(

@@ -12,8 +12,10 @@ import pytest
 from analysis.load.runs import load_runs
 from analysis.stats.outcomes import counted_runs, outcomes, spent
 from analysis.stats.repeats import run_counts
+from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import summarise
-from analysis.tables.tables import tables
+from analysis.tables.search import search_table
+from analysis.tables.tables import tables, topic_table
 from bench.core.metric import Quantity
 from bench.core.store import CurveWriter, create_run_folder
 from tests.analysis.made import (
@@ -45,7 +47,7 @@ def test_a_resumed_sweep_has_as_many_runs_as_seeds(tmp_path: Path) -> None:
     assert summary["high"].notna()["time_to_target_s"]
     assert run_counts(runs)["num_runs"].tolist() == [2]
     # Its time was spent, though.
-    search = tables(runs)["search"]
+    search = search_table(search_cost(runs))
     assert [cell.text for cell in search.rows[0]][3] == "3"
 
 
@@ -106,7 +108,7 @@ def test_a_run_that_never_began_is_in_no_frame(tmp_path: Path) -> None:
     loaded = load_runs([tmp_path])
     assert (len(loaded.runs), len(loaded.unread), loaded.num_not_started) == (1, 0, 1)
     assert loaded.runs["configuration"].tolist() == ["Mlp"]
-    assert [cell.text for cell in tables(loaded.runs)["search"].rows[0]][3] == "1"
+    assert [cell.text for cell in search_table(search_cost(loaded.runs)).rows[0]][3] == "1"
     # As soon as it has begun, it is a run that was interrupted.
     folder = tmp_path / "train" / who.run_id
     CurveWriter(folder).close()
@@ -126,7 +128,8 @@ def test_a_run_that_was_killed_before_its_first_evaluation_has_an_unknown_cost(
         assert np.isnan(spent(runs, quantity).iloc[0])
         assert outcomes(runs, quantity).num_unknown == 1
     killed = runs.assign(status=runs["status"].replace("interrupted", "killed"))
-    table = tables(killed)["time"]
+    table = topic_table(summarise(killed), run_counts(killed), "time")
+    assert table is not None
     cells = dict(zip(table.columns, (cell.text for cell in table.rows[0]), strict=True))
     assert cells["ERT (s)"] == "unknown (n=1)"
     assert cells["hits"] == "1"
@@ -156,14 +159,14 @@ def test_unknown_costs_cause_no_division_by_zero(tmp_path: Path) -> None:
 def test_the_cost_of_a_search_is_a_lower_bound_if_a_part_is_unknown(tmp_path: Path) -> None:
     folder = make_run(tmp_path, Made(seed=0, outcome="interrupted", telemetry=False))
     (folder / "curve.jsonl").write_text("")
-    rows = tables(load_runs([tmp_path]).runs)["search"].rows
+    rows = search_table(search_cost(load_runs([tmp_path]).runs)).rows
     texts = [[cell.text for cell in row] for row in rows]
     # Absent is never 0.
     assert {row[1] for row in texts} == {"no hit"}
     assert {row[2] for row in texts} == {"unknown"}
     assert {row[4] for row in texts} == {"1"}
     make_run(tmp_path, later(1, seed=1, outcome="hit"))
-    search = tables(load_runs([tmp_path]).runs)["search"]
+    search = search_table(search_cost(load_runs([tmp_path]).runs))
     texts = [[cell.text for cell in row] for row in search.rows]
     assert all(row[1].startswith("> ") and row[2].startswith("> ") for row in texts)
     assert any(note.startswith(">: a lower bound") for note in search.notes)

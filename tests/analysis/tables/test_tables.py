@@ -56,8 +56,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def made_tables(runs: pd.DataFrame) -> dict[str, TextTable]:
-    return tables(runs)
+def made_summary(runs: pd.DataFrame) -> pd.DataFrame:
+    return summarise(runs)
+
+
+@pytest.fixture(scope="module")
+def made_tables(runs: pd.DataFrame, made_summary: pd.DataFrame) -> dict[str, TextTable]:
+    return summary_tables(made_summary, search_cost(runs), runs)
 
 
 def table_of(runs: pd.DataFrame, topic: str, summary: pd.DataFrame | None = None) -> TextTable:
@@ -68,7 +73,8 @@ def table_of(runs: pd.DataFrame, topic: str, summary: pd.DataFrame | None = None
 
     runs = settled(runs)
     known = summarise(runs) if summary is None else summary
-    return summary_tables(known, search_cost(runs), runs, make)[topic]
+    costs = search_cost(runs) if topic == "search" else pd.DataFrame()
+    return summary_tables(known, costs, runs, make)[topic]
 
 
 def one(summary: pd.DataFrame, metric: str, configuration: str) -> pd.Series:
@@ -82,12 +88,13 @@ def column(table: TextTable, name: str) -> list[str]:
     return [row[place].text for row in table.rows]
 
 
-def test_every_run_that_counts_is_behind_the_numbers(runs: pd.DataFrame) -> None:
+def test_every_run_that_counts_is_behind_the_numbers(
+    runs: pd.DataFrame, made_summary: pd.DataFrame
+) -> None:
     """Of five runs of batch size 256 one failed, one was interrupted, and three hit."""
-    summary = summarise(runs)
-    rate = one(summary, "hit_rate", "batch_size=256")
+    rate = one(made_summary, "hit_rate", "batch_size=256")
     assert (rate["num"], rate["value"]) == (4, 0.75)
-    tta = one(summary, "time_to_target_s", "batch_size=256")
+    tta = one(made_summary, "time_to_target_s", "batch_size=256")
     group = runs[(runs["configuration"] == "batch_size=256") & (runs["status"] != "interrupted")]
     hits = group["target.time_to_target_s"].dropna().sort_values()
     # Of 3 hits and a failure, the median lies between the two slowest hits.
@@ -95,7 +102,7 @@ def test_every_run_that_counts_is_behind_the_numbers(runs: pd.DataFrame) -> None
     assert tta["value"] == pytest.approx(hits.iloc[1:].mean())
     assert tta["low"] == hits.iloc[0]
     assert np.isnan(tta["high"])
-    ert = one(summary, "expected_time_s", "batch_size=256")
+    ert = one(made_summary, "expected_time_s", "batch_size=256")
     lost = group["phases.wall_time_s"][~reached(group)].sum()
     assert ert["value"] == pytest.approx((hits.sum() + lost) / 3, rel=1e-3)
     assert np.isnan(ert["low"])
@@ -128,19 +135,25 @@ def on_nodes(runs: pd.DataFrame, *names: str | None) -> pd.DataFrame:
     return runs.assign(**{"host.name": pd.Series(hosts, index=runs.index, dtype=object)})
 
 
-def test_runs_of_several_nodes_of_one_kind_name_them(eight: pd.DataFrame) -> None:
+def test_runs_of_several_nodes_of_one_kind_name_them(
+    eight: pd.DataFrame, summary_of_eight: pd.DataFrame
+) -> None:
     """They are repeats of one another; three configurations of eight runs, in their order."""
     table = table_of(on_nodes(eight, "node1", "node2"), "time")
     assert column(table, "node") == ["node1, node2"] * 3
     assert any("force=[host.name]" in note for note in table.notes)
-    many = table_of(on_nodes(eight, "node1", "node2", "node3", None), "time")
+    # The names of nodes are not in the summary.
+    three = on_nodes(eight, "node1", "node2", "node3", None)
+    many = table_of(three, "time", summary_of_eight)
     assert column(many, "node") == ["3 nodes"] * 3
     assert column(many, "runs") == ["8"] * 3
 
 
 @pytest.mark.parametrize("names", [("node1",), ("node1", None), (None,)])
-def test_runs_of_one_node_do_not(eight: pd.DataFrame, names: tuple[str | None, ...]) -> None:
-    table = table_of(on_nodes(eight, *names), "time")
+def test_runs_of_one_node_do_not(
+    eight: pd.DataFrame, summary_of_eight: pd.DataFrame, names: tuple[str | None, ...]
+) -> None:
+    table = table_of(on_nodes(eight, *names), "time", summary_of_eight)
     assert "node" not in table.columns
     assert not any("host.name" in note for note in table.notes)
 
@@ -191,6 +204,11 @@ def eight(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     results = tmp_path_factory.mktemp("eight")
     make_sweep(results, batch_sizes=(16, 32, 64), seeds=range(8), base=Made(outcome="hit"))
     return load_runs([results]).runs
+
+
+@pytest.fixture(scope="module")
+def summary_of_eight(eight: pd.DataFrame) -> pd.DataFrame:
+    return summarise(eight)
 
 
 def times(first: float, second: float, third: float, step: float = 0.001) -> dict[str, list[float]]:
@@ -400,14 +418,14 @@ def test_joules_of_other_parts_are_no_repeats(tmp_path: Path) -> None:
     )
     runs = load_runs([tmp_path]).runs
     runs["energy_components"] = np.where(runs["seed"] < 4, "cpu", "cpu + gpu")
-    eta = summarise(runs)
-    eta = eta[eta["metric"] == "energy_to_target_j"]
+    summary = summarise(runs)
+    eta = summary[summary["metric"] == "energy_to_target_j"]
     assert eta.groupby(["configuration", "components"])["num"].sum().to_dict() == {
         (name, parts): 4
         for name in ("batch_size=32", "batch_size=64")
         for parts in ("cpu", "cpu + gpu")
     }
-    found = tables(runs)
+    found = summary_tables(summary, search_cost(runs), runs)
     heads = [head for head in found["energy"].columns if head.startswith("ETA")]
     assert heads == ["ETA (J), counter of cpu", "ETA (J), counter of cpu + gpu"]
     joules = [name for name in column(found["search"], "quantity") if name.startswith("energy")]
@@ -504,9 +522,11 @@ def test_special_characters_are_set_literally() -> None:
 
 
 def test_all_files_are_written(
-    runs: pd.DataFrame, made_tables: dict[str, TextTable], tmp_path: Path
+    runs: pd.DataFrame,
+    made_summary: pd.DataFrame,
+    made_tables: dict[str, TextTable],
+    tmp_path: Path,
 ) -> None:
-    made_summary = summarise(runs)
     paths = write_tables(made_tables, made_summary, search_cost(runs), tmp_path / "tables")
     names = {path.name for path in paths}
     assert {"summary.csv", "search_cost.csv", "time.csv", "time.md", "time.tex"} <= names
