@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
-from altair.utils.schemapi import debug_mode
 
 from analysis.figures.style import COLOURS
 from analysis.page.parallel import OUTCOMES, axes, dimensions, parallel
@@ -91,11 +90,6 @@ def charts(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     Args:
         rows: Of page_rows, of one group of peers.
     """
-    with debug_mode(False):  # to check each part takes a third of the time; a test checks charts
-        return _charts(rows)
-
-
-def _charts(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     by_title = {}
     tips = {name: _tip(name, rows) for name in _TIPS if _is_known(name, rows)}
     for title, x, y, options in _SCATTERS:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from analysis.load.once import settle
 from analysis.load.runs import Loaded, load_runs
 from analysis.page.build import Listed
 from analysis.stats.search_cost import search_cost
@@ -23,6 +24,7 @@ def listed(loaded: Loaded) -> Listed:
 
 
 def listed_without_tables(loaded: Loaded) -> Listed:
+    settle(loaded.runs)  # as a report does, so that what is computed of them is kept for the page
     return Listed(
         title=f"Sweep {EVIL}",
         unread=loaded.unread,

@@ -22,6 +22,7 @@ import analysis.report
 from analysis.figures.registry import Frames, draw_figure, figure_data
 from analysis.figures.save import save_all
 from analysis.load.find import run_folders
+from analysis.load.once import settle
 from analysis.load.runs import Loaded, load_runs
 from analysis.page import build, produce
 from analysis.stats.search_cost import search_cost
@@ -279,7 +280,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFrame]:
         set_leaf(("config_hash",), f"{place // 2:012d}").apply(run)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        yield load_runs([folder]).runs
+        yield settle(load_runs([folder]).runs)
 
 
 def test_names_are_text_in_every_table(named: DataFrame, tmp_path: Path) -> None:

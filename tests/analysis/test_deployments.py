@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pandas import DataFrame
 
+from analysis.load.once import settle
 from analysis.load.runs import load_events, load_runs, load_windows
 from analysis.page.charts import charts
 from analysis.page.details import details
@@ -27,7 +28,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> DataFrame:
     results = tmp_path_factory.mktemp("results")
     make_policies(results, seeds=range(2))
     make_sweep(results, seeds=range(2))
-    return load_runs([results]).runs
+    return settle(load_runs([results]).runs)
 
 
 def of_policy(runs: DataFrame, policy: str) -> DataFrame:

@@ -599,5 +599,3 @@ def test_limits_that_nothing_meets_are_said_so_with_what_would_help(
     text = browser.execute_script("return document.getElementById('decide-answer').textContent")
     assert "No configuration is within all limits." in text
     assert "Without the limit on accuracy: " in text
-    browser.get(page.as_uri())
-    wait_for(browser, "return document.body.dataset.ready === 'true'")
