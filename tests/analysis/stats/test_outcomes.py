@@ -16,6 +16,7 @@ from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import summarise
 from analysis.tables.search import search_table
 from analysis.tables.tables import tables, topic_table
+from analysis.tables.text_table import TextTable
 from bench.core.metric import Quantity
 from bench.core.store import CurveWriter, create_run_folder
 from tests.analysis.made import (
@@ -35,6 +36,13 @@ def later(hours: int, **facts: object) -> Made:
     return Made(start=SWEEP_START + timedelta(hours=hours), **facts)  # type: ignore[arg-type]
 
 
+def search_of(runs: pd.DataFrame) -> TextTable:
+    """The table of the search, without making the others."""
+    table = search_table(search_cost(runs))
+    assert table is not None
+    return table
+
+
 def test_a_resumed_sweep_has_as_many_runs_as_seeds(tmp_path: Path) -> None:
     """Seed 0 was interrupted before its target, and finished when the sweep was resumed."""
     make_run(tmp_path, Made(seed=0, outcome="interrupted"))
@@ -47,7 +55,7 @@ def test_a_resumed_sweep_has_as_many_runs_as_seeds(tmp_path: Path) -> None:
     assert summary["high"].notna()["time_to_target_s"]
     assert run_counts(runs)["num_runs"].tolist() == [2]
     # Its time was spent, though.
-    search = search_table(search_cost(runs))
+    search = search_of(runs)
     assert [cell.text for cell in search.rows[0]][3] == "3"
 
 
@@ -108,7 +116,7 @@ def test_a_run_that_never_began_is_in_no_frame(tmp_path: Path) -> None:
     loaded = load_runs([tmp_path])
     assert (len(loaded.runs), len(loaded.unread), loaded.num_not_started) == (1, 0, 1)
     assert loaded.runs["configuration"].tolist() == ["Mlp"]
-    assert [cell.text for cell in search_table(search_cost(loaded.runs)).rows[0]][3] == "1"
+    assert [cell.text for cell in search_of(loaded.runs).rows[0]][3] == "1"
     # As soon as it has begun, it is a run that was interrupted.
     folder = tmp_path / "train" / who.run_id
     CurveWriter(folder).close()
@@ -159,14 +167,14 @@ def test_unknown_costs_cause_no_division_by_zero(tmp_path: Path) -> None:
 def test_the_cost_of_a_search_is_a_lower_bound_if_a_part_is_unknown(tmp_path: Path) -> None:
     folder = make_run(tmp_path, Made(seed=0, outcome="interrupted", telemetry=False))
     (folder / "curve.jsonl").write_text("")
-    rows = search_table(search_cost(load_runs([tmp_path]).runs)).rows
+    rows = search_of(load_runs([tmp_path]).runs).rows
     texts = [[cell.text for cell in row] for row in rows]
     # Absent is never 0.
     assert {row[1] for row in texts} == {"no hit"}
     assert {row[2] for row in texts} == {"unknown"}
     assert {row[4] for row in texts} == {"1"}
     make_run(tmp_path, later(1, seed=1, outcome="hit"))
-    search = search_table(search_cost(load_runs([tmp_path]).runs))
+    search = search_of(load_runs([tmp_path]).runs)
     texts = [[cell.text for cell in row] for row in search.rows]
     assert all(row[1].startswith("> ") and row[2].startswith("> ") for row in texts)
     assert any(note.startswith(">: a lower bound") for note in search.notes)
