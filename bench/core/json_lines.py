@@ -25,14 +25,14 @@ _SIGNED = ("stages.", "quality.", "quality_test.")
 class LineWriter(Generic[T]):
     """Appends rows to a file, each in one write, so that a kill leaves whole lines."""
 
-    def __init__(self, path: Path, kind: Any) -> None:
+    def __init__(self, path: Path, adapter: TypeAdapter[T]) -> None:
         """Open the file.
 
         Args:
             path: The file; it is made if it does not exist.
-            kind: The type of a row.
+            adapter: Of the type of a row; making one takes longer than writing many rows.
         """
-        self._adapter: TypeAdapter[T] = TypeAdapter(kind)
+        self._adapter = adapter
         self._file = os.open(path, _APPEND, 0o644)
 
     def append(self, row: T) -> None:

@@ -33,8 +33,8 @@ class MaintenanceWriter:
         """
         self.rows: list[WindowRow] = []
         self.events: list[MaintenanceEvent] = []
-        self._windows: LineWriter[WindowRow] = LineWriter(folder / WINDOWS, WindowRow)
-        self._events: LineWriter[MaintenanceEvent] = LineWriter(folder / EVENTS, MaintenanceEvent)
+        self._windows = LineWriter(folder / WINDOWS, _WINDOW)
+        self._events = LineWriter(folder / EVENTS, _EVENT)
 
     def add_window(self, row: WindowRow) -> None:
         """Write a window; when this returns, the kernel has it, and a kill cannot lose it."""

@@ -104,7 +104,7 @@ class CurveWriter(LineWriter[CurveRow]):
     """Appends evaluations to curve.jsonl, each in one write, so that a kill leaves whole lines."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / "curve.jsonl", CurveRow)
+        super().__init__(folder / "curve.jsonl", _ROW)
 
 
 def read_curve(folder: Path) -> list[CurveRow]:
