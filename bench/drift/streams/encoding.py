@@ -31,16 +31,19 @@ def encode_columns(frame: pd.DataFrame) -> tuple[Floats, list[str]]:
         `carrier=AA`.
     """
     numbers = frame.select_dtypes(["number", "bool"])
-    texts = frame.drop(columns=numbers.columns)
-    parts = [numbers.astype(np.float32)]
-    parts += [_encode_texts(texts[name]) for name in texts]
-    encoded = pd.concat(parts, axis="columns")
-    return np.ascontiguousarray(encoded.to_numpy(np.float32)), list(encoded.columns)
+    parts, names = [numbers.astype(np.float32).to_numpy(np.float32)], list(numbers.columns)
+    for name in frame.columns.drop(numbers.columns):
+        encoded, categories = _encode_texts(frame[name])
+        parts.append(encoded)
+        names += [f"{name}={category}" for category in categories]
+    return np.ascontiguousarray(np.concatenate(parts, axis=1)), names
 
 
-def _encode_texts(column: pd.Series[Any]) -> pd.DataFrame:
-    """A column of 0 and 1 for each category, in sorted order."""
+def _encode_texts(column: pd.Series[Any]) -> tuple[Floats, list[str]]:
+    """A column of 0 and 1 for each category, and the categories, in sorted order."""
     texts = column.astype(str).where(column.notna(), _MISSING)
-    shares = texts.map(texts.value_counts(normalize=True))
-    texts = texts.where(shares >= _LEAST_SHARE, _OTHER)
-    return pd.get_dummies(texts, prefix=str(column.name), prefix_sep="=", dtype=np.float32)
+    places, found = pd.factorize(texts)
+    is_rare = np.bincount(places, minlength=len(found)) / len(texts) < _LEAST_SHARE
+    names = np.where(is_rare, _OTHER, found.to_numpy(object))
+    categories, merged = np.unique(names, return_inverse=True)
+    return np.eye(len(categories), dtype=np.float32)[merged[places]], list(categories)
