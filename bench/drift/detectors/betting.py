@@ -52,7 +52,7 @@ class Wealth:
         self._accounts = self._accounts * payoffs
         invested = self._accounts.sum(axis=-1)
         if self._jump:
-            shares = np.expand_dims(invested, -1) / self._num_bets
+            shares = invested[..., None] / self._num_bets
             self._accounts += self._jump * (shares - self._accounts)
         total: Floats = invested + max(0.0, 1 - self._num_steps / self._horizon)
         return total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -37,7 +38,6 @@ class ClassifierTwoSample(BatchDetector):
 
     def _prepare(self, reference: Reference) -> None:
         self._inputs = reference.inputs
-        self._blas = ThreadpoolController().select(user_api="blas")
 
     def _smallest_p(self, num_window: int) -> float:
         # _halves() leaves the larger part of an odd number for the test.
@@ -50,7 +50,7 @@ class ClassifierTwoSample(BatchDetector):
         reference, window = _halves(self._inputs, rng), _halves(served.inputs, rng)
         model = LogisticRegression(class_weight="balanced", max_iter=_MAX_STEPS)
         # With matrices this small, a second thread only waits, at 6 to 20 times the CPU time.
-        with self._blas.limit(limits=1), warnings.catch_warnings():
+        with _blas().limit(limits=1), warnings.catch_warnings():
             # A classifier that has not converged is as valid as another one.
             warnings.simplefilter("ignore", ConvergenceWarning)
             is_window = np.repeat([False, True], [len(reference[0]), len(window[0])])
@@ -58,6 +58,12 @@ class ClassifierTwoSample(BatchDetector):
             false, right = (int(model.predict(part[1]).sum()) for part in (reference, window))
         num, num_window = len(reference[1]) + len(window[1]), len(window[1])
         return float(hypergeom.sf(right - 1, num, false + right, num_window))
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """The libraries of linear algebra; looking for them takes as long as a small test."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _halves(inputs: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
