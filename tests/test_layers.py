@@ -80,7 +80,7 @@ def imports_of(path: Path) -> list[str]:
 
 
 def _imports_in(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _statements(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -88,6 +88,14 @@ def _imports_in(path: Path) -> Iterator[str]:
             assert node.module is not None
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _statements(above: ast.AST) -> Iterator[ast.AST]:
+    """All statements below a node; the expressions in them, most of all nodes, import nothing."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for node in getattr(above, field, ()):
+            yield node
+            yield from _statements(node)
 
 
 FOLDERS = ("bench", "analysis", "hydra_plugins")
