@@ -14,7 +14,7 @@ from bench.drift.samples import Floats as Singles
 from tests.drift.detecting import ALPHA, first_alarm, reference_of, served_of, start
 
 REFERENCE, WINDOW, WINDOWS = 200, 100, 25
-STREAMS = 50
+STREAMS = 30
 # Exceeded with a probability below 0.0005 if alpha holds; benchmarks/drift_power.py has 200.
 MOST = int(binom.isf(0.0005, STREAMS, ALPHA))
 
@@ -69,7 +69,7 @@ def celsius(values: Floats) -> Floats:
 @pytest.mark.parametrize("fault", ["celsius", "missing"])
 def test_a_fault_of_one_input_of_ten_is_found_within_a_window(fault: str) -> None:
     found = 0
-    for seed in range(100):
+    for seed in range(40):
         rng = rng_of(seed)
         detector = TwoSample()
         reference = reference_of(rng.normal(size=(1_000, 10)))
@@ -77,7 +77,7 @@ def test_a_fault_of_one_input_of_ten_is_found_within_a_window(fault: str) -> Non
         inputs = rng.normal(size=(200, 10))
         inputs[:, 3] = celsius(inputs[:, 3]) if fault == "celsius" else 0.0  # filled by the mean
         found += detector.update(served_of(0, inputs)).alarm == 199
-    assert found >= 95
+    assert found >= 38
 
 
 def test_label_shift_is_found_in_the_answers() -> None:

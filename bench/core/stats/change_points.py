@@ -15,11 +15,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from bench.core.arrays import Floats
+from bench.core.arrays import Floats, Ints
 
 # Fewer values could not tell a change from one odd value.
 MIN_SEGMENT = 3
@@ -97,20 +98,24 @@ def _best_split(series: Floats) -> _Split | None:
         return None
     # sums[i, j]: of the distances between the first i values and the first j.
     sums = np.abs(series[:, None] - series[None, :]).cumsum(axis=0).cumsum(axis=1)
-    left = np.arange(MIN_SEGMENT, n - MIN_SEGMENT + 1)
-    right = n - left
-    within_left = sums[left - 1, left - 1]
-    across = sums[left - 1, -1] - within_left
+    left, pairs, pairs_left, pairs_right = _sizes(n)
+    splits = slice(left[0] - 1, left[-1])
+    within_left = sums.diagonal()[splits]
+    across = sums[splits, -1] - within_left
     within_right = sums[-1, -1] - 2 * across - within_left
     # Each pair within a part is in its sum twice.
-    energy = (
-        2 * across / (left * right)
-        - within_left / (left * (left - 1))
-        - within_right / (right * (right - 1))
-    )
-    gains = left * right / n * energy
+    energy = 2 * across / pairs - within_left / pairs_left - within_right / pairs_right
+    gains = pairs / n * energy
     best = int(gains.argmax())
     return _Split(int(left[best]), float(gains[best])) if gains[best] > 0 else None
+
+
+@lru_cache(maxsize=1)  # all random orders of a series have the same
+def _sizes(n: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """Values before each split; pairs of values across it, and in order before and after it."""
+    left = np.arange(MIN_SEGMENT, n - MIN_SEGMENT + 1)
+    right = n - left
+    return left, left * right, left * (left - 1), right * (right - 1)
 
 
 def _p_value(series: Floats, gain: float, level: float, random: np.random.Generator) -> float:
