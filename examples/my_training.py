@@ -29,7 +29,7 @@ class Digits(pl.LightningModule):
         self.log("val_acc", hits.float().mean(), batch_size=len(labels))
 
     def configure_optimizers(self):
-        return torch.optim.Adam(self.parameters())
+        return torch.optim.Adam(self.parameters(), lr=0.003)
 
 
 pl.seed_everything(0)

@@ -55,7 +55,8 @@ def test_a_task_is_trained_served_reported_and_judged(task: str, tmp_path: Path)
     assert trained_test is not None
     assert served.quality_test[METRICS[task]] == pytest.approx(trained_test[METRICS[task]])
 
-    answer = run_here(tmp_path, analysis.report.main, "results=results", "figures=[tta_eta]")
+    shown = ("figures=[tta_eta]", "formats=[svg]", "widths=[one]")
+    answer = run_here(tmp_path, analysis.report.main, "results=results", *shown)
     assert answer.code == 0, answer.out + answer.err
     # The same runs on both sides; what other load does to times does not matter to a count.
     sides = ("baseline=results/train", "candidate=results/train", "force=[health]")
