@@ -142,17 +142,17 @@ def numbers(row: CurveRow) -> tuple[Any, ...]:
         (
             *("data=digits", "model=cnn", "model.width=4", "batch_size=32", "lr=0.05"),
             *("optimizer=sgd", "schedule=cosine", "trainer.channels_last=true"),
-            *("budget.max_epochs=4", "target.value=0.9"),
+            *("budget.max_epochs=4", "target.value=0.6", "target.eval_every_samples=300"),
         ),
         (
             *("task=regression", "data=diabetes", "model=mlp", "precision=bf16-mixed"),
-            *("target.metric=r2", "target.value=0.99", "batch_size=7", "budget.max_epochs=2"),
+            *("target.metric=r2", "target.value=0.99", "batch_size=25", "budget.max_epochs=2"),
             "target.eval_every_samples=99",
         ),
         (
             *("task=language_modelling", "data=text", "model=gpt", "model.dropout=0.1"),
             *("model.width=8", "model.heads=2", "model.depth=1", "batch_size=64"),
-            *("target.metric=loss", "target.value=0.1", "budget.max_epochs=3"),
+            *("target.metric=loss", "target.value=0.1", "budget.max_epochs=1"),
             *(f"data.path={TEXT}", "data.context=16", "target.eval_every_samples=3000"),
         ),
         (
