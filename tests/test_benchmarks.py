@@ -67,7 +67,7 @@ def check_samples(base: Floats, candidate: Floats) -> list[RowValues]:
 def test_simulated_verdicts_are_those_of_the_gate(num_runs: int) -> None:
     rng = np.random.default_rng(num_runs)
     seen = set()
-    for turn in range(80):
+    for turn in range(60):
         spread_frac = (0.005, 0.03, 0.1)[turn % 3]
         base, candidate = rng.normal(1.0, spread_frac, (2, num_runs, 3))
         candidate[:, 0] *= 1 + rng.choice([0.0, 0.05, 0.1, 0.3])
@@ -563,17 +563,17 @@ def test_a_made_sweep_is_gathered_and_then_found_finished(tmp_path: Path) -> Non
     costs: list[Cost] = []
 
     def command() -> int:
-        costs.append(sweep_scale.measure("seeds", "resume" if costs else "first", 42))
+        costs.append(sweep_scale.measure("seeds", "resume" if costs else "first", 6))
         return 0
 
-    for num_launched in (42, 0):
+    for num_launched in (6, 0):
         run_here(tmp_path, command)
         assert costs[-1].num_launched == num_launched
         assert costs[-1].cpu_s.keys() >= {sweep_scale.GATHERING, sweep_scale.WHOLE}
     events = [line["event"] for line in Ledger(tmp_path / "results").events]
-    assert events == ["launched", "ended"] * 42
+    assert events == ["launched", "ended"] * 6
     files = sorted((tmp_path / "results" / "sweeps").glob("*/sweep.csv"))
-    assert [len(path.read_text().splitlines()) for path in files] == [43, 43]
+    assert [len(path.read_text().splitlines()) for path in files] == [7, 7]
     assert sweep_scale.verdicts(costs) == ["the goals are for 2000 jobs"]
 
 

@@ -204,7 +204,7 @@ def test_shares_of_alpha_add_up_to_alpha() -> None:
 
 def test_adwin_is_as_fast_as_was_measured() -> None:
     pytest.importorskip("river")
-    errors = errors_of(6, after=0.15)[:20]
+    errors = errors_of(6, after=0.15)[:8]
     delays = []
     for one in errors:
         detector = Adwin(**ADWIN)

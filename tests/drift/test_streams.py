@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.config.maintain import DriftConfig
@@ -29,6 +29,7 @@ def windows_of(stream: DriftStream) -> list[Samples]:
     return [stream.samples(window) for window in range(stream.num_windows)]
 
 
+@settings(max_examples=40)
 @given(
     num_windows=st.integers(2, 8),
     window=st.integers(10, 60),
