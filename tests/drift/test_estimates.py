@@ -120,9 +120,9 @@ def test_bbse_finds_the_new_frequencies(digits: tuple[Floats, Index, Floats, Ind
     for seed in range(100):
         rng = np.random.default_rng([3, seed])
         frequencies = rng.dirichlet(np.ones(10))
-        classes = rng.choice(10, 500, p=frequencies)
-        chosen = np.array([rng.choice(by_class[k]) for k in classes])
-        shift = label_shift(reference, reference_labels, pool[chosen])
+        counts = rng.multinomial(500, frequencies)
+        chosen = [rng.choice(of_class, num) for of_class, num in zip(by_class, counts, strict=True)]
+        shift = label_shift(reference, reference_labels, pool[np.concatenate(chosen)])
         assert shift.frequencies is not None
         distances.append(np.abs(shift.frequencies - frequencies).sum())
     assert np.mean(np.array(distances) <= 0.25) >= 0.95
