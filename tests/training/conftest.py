@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from lightning_fabric.utilities import registry
 from pytorch_lightning.trainer.connectors import callback_connector
 
 from bench.core.records.run import RunRecord
@@ -20,7 +21,7 @@ from tests.training.in_process import Make, make_run
 @pytest.fixture(scope="session", autouse=True)
 def _callbacks_of_other_packages_are_found_once() -> Iterator[None]:
     """For each Trainer, Lightning reads anew what all installed packages offer: 5 ms."""
-    find_once = cache(callback_connector._load_external_callbacks)
+    find_once = cache(registry._load_external_callbacks)
     with mock.patch.object(callback_connector, "_load_external_callbacks", find_once):
         yield
 
