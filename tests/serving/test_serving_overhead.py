@@ -16,6 +16,7 @@ from benchmarks.serving_overhead import (
     spread,
     worst_p90_us,
 )
+from tests.forked_children import forked_children
 
 COST = Cost(
     system="in process",
@@ -50,6 +51,6 @@ def test_the_null_model_goes_through_every_scenario(case: Case) -> None:
 
 def test_the_null_model_is_asked_over_http_too() -> None:
     case = replace(cases(raw_latencies=True, over_http=True)[0], num_queries=100)
-    with over_http(case) as system:
+    with forked_children(), over_http(case) as system:
         found = cost("over HTTP", system, case)
     assert found.p90_us is not None

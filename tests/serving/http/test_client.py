@@ -22,7 +22,15 @@ from bench.serving.http.failures import Patience, ServerHangs, WrongAnswers
 from bench.serving.http.process import HttpServer, ServerDied
 from bench.serving.http.protocols import FeaturesProtocol, choose_protocol
 from bench.serving.http.stages import SERVER_STAGES, decompose
+from tests.forked_children import forked_children
 from tests.serving.http.serving import Load, images, server_spec
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _servers_are_forks() -> Iterator[None]:
+    """What a client sees of a server does not depend on the interpreter that it starts in."""
+    with forked_children():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,19 @@ from bench.serving.http.client import HttpSystem
 from bench.serving.http.network import Network, _limit_kib_per_s
 from bench.serving.http.process import HttpServer, ServerDied
 from bench.serving.http.protocols import FeaturesProtocol, KserveProtocol
+from tests.forked_children import forked_children
 from tests.serving.http.serving import Load, images, server_spec
 
 needs_envoy = pytest.mark.skipif(
     importlib.util.find_spec("envoy") is None, reason="needs the serving extra"
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _servers_are_forks() -> Iterator[None]:
+    """The network lies before a server, whatever interpreter that starts in; the proxy is real."""
+    with forked_children():
+        yield
 
 
 @pytest.fixture(scope="module")

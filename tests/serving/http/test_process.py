@@ -138,6 +138,7 @@ def test_one_that_is_never_ready_is_ended(tmp_path: Path) -> None:
     assert not is_alive(server.pid)
 
 
+@pytest.mark.usefixtures("forked")
 def test_one_that_is_killed_is_reported_also_without_its_log(tmp_path: Path) -> None:
     with HttpServer(server_spec(tmp_path), log=tmp_path / "server.log") as server:
         os.kill(server.pid, signal.SIGKILL)

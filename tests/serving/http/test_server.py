@@ -19,6 +19,7 @@ from bench.serving.http.inputs import Refused
 from bench.serving.http.process import HttpServer
 from bench.serving.http.protocols import FeaturesProtocol, choose_protocol
 from bench.serving.http.stages import SERVER_STAGES, parse_server_timing
+from tests.forked_children import forked_children
 from tests.serving.http.serving import SHAPE, ask, images, server_spec
 
 INFER = "/v2/models/model/infer"
@@ -30,6 +31,13 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with HttpServer(server_spec(folder, max_batch_size=4), log=folder / "server.log") as server:
         yield server.url
     assert (folder / "server.log").read_text() == ""
+
+
+@pytest.fixture
+def forked() -> Iterator[None]:
+    """For a model of its own, as the server of the other tests is a real process."""
+    with forked_children():
+        yield
 
 
 def tensor(**changes: Any) -> dict[str, Any]:
@@ -178,6 +186,7 @@ def test_a_body_of_unknown_length_is_cut_off(url: str) -> None:
     connection.close()
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_model_that_raises_is_500_and_the_server_stays(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     with HttpServer(server_spec(tmp_path, "raises"), log=log) as server:
@@ -189,6 +198,7 @@ def test_a_model_that_raises_is_500_and_the_server_stays(tmp_path: Path) -> None
     assert "Traceback" in log.read_text()
 
 
+@pytest.mark.usefixtures("forked")
 def test_logits_that_are_no_numbers_are_null_and_minus_infinity_is_one(tmp_path: Path) -> None:
     with HttpServer(server_spec(tmp_path, "not_finite"), log=tmp_path / "log") as server:
         answer = ask(server.url, "POST", "/v1/predict", {"id": 0})
