@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import onnx
@@ -24,6 +23,7 @@ from bench.core.errors import CompressionRefused, LibraryMissing
 from bench.serving.backend import BackendUnavailable
 from bench.serving.find_backend import make_backend
 from bench.tasks.models import Mlp
+from tests.compression.exports import Exports
 from tests.compression.networks import (
     NUM_CLASSES,
     SHAPE,
@@ -50,19 +50,12 @@ def network() -> nn.Module:
 
 @pytest.fixture(scope="module")
 def made(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """Prepares each model once, from one export of the network: an export takes a second."""
-    exports: list[Any] = []
-
-    def export(*arguments: Any, **options: Any) -> Any:
-        if not exports:
-            exports.append(torch_export(*arguments, **options))
-        return exports[0]
-
-    torch_export = torch.onnx.export
+    """Prepares each model once, from one export of the network."""
+    exports = Exports()
 
     @cache
     def make(runtime: str, method: str) -> Artifact:
-        with mock.patch.object(torch.onnx, "export", export):
+        with exports.once("depthwise"):
             return prepare(
                 partial(copy.deepcopy, network),
                 combination(runtime, method, "cpu"),
@@ -107,11 +100,16 @@ class PythonBatch(nn.Module):
         return torch.stack([self.head(images[index].reshape(-1)) for index in range(size)])
 
 
+@pytest.fixture(scope="module")
+def of_python_batch() -> Exports:
+    return Exports()
+
+
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_a_model_whose_batch_size_became_a_constant_is_refused(
-    tmp_path: Path, runtime: str
+    of_python_batch: Exports, tmp_path: Path, runtime: str
 ) -> None:
-    with pytest.raises(CompressionRefused) as caught:
+    with of_python_batch.once("batch"), pytest.raises(CompressionRefused) as caught:
         prepare(
             PythonBatch().eval,
             combination(runtime, "none", "cpu"),
@@ -174,16 +172,17 @@ def test_int8_is_smaller_and_both_hold_no_file_but_the_models(made: Made) -> Non
 
 
 def test_int8_of_a_model_that_is_mostly_weights_is_about_a_quarter(tmp_path: Path) -> None:
-    sizes = {}
+    sizes, exports = {}, Exports()
     for method in ("none", "int8_static"):
         (tmp_path / method).mkdir()
-        sizes[method] = prepare(
-            lambda: Mlp(SHAPE, NUM_CLASSES, width=256, depth=2).eval(),
-            combination("onnxruntime", method, "cpu"),
-            channels_last=False,
-            calibration=CALIBRATION[:4],
-            folder=tmp_path / method,
-        ).size_bytes
+        with exports.once("mlp"):
+            sizes[method] = prepare(
+                lambda: Mlp(SHAPE, NUM_CLASSES, width=256, depth=2).eval(),
+                combination("onnxruntime", method, "cpu"),
+                channels_last=False,
+                calibration=CALIBRATION[:4],
+                folder=tmp_path / method,
+            ).size_bytes
     # 64*256 + 256*256 + 256*4 = 82,944 weights of 4 bytes, or of 1. On top come biases, scales of
     # 516 output channels and the graph itself: some kB.
     assert 4 * 82_944 < sizes["none"] < 4 * 82_944 + 15_000

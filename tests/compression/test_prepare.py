@@ -17,6 +17,8 @@ from bench.compression.prepare import prepare, quiet
 from bench.tasks.models import Cnn
 from tests.compression.networks import NUM_CLASSES, SHAPE, combination, images_and_labels
 
+# One of them exports, and so it is with the other files that do: the first time takes seconds.
+pytestmark = [pytest.mark.xdist_group("runtimes"), pytest.mark.usefixtures("one_onnx_registry")]
 IMAGES = images_and_labels(8, seed=1)[0]
 
 

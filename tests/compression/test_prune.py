@@ -92,9 +92,9 @@ def test_steps_reach_the_same_share_and_rounding_goes_beyond_it() -> None:
         (mlp, DIGIT),
         (partial(mlp, dropout=0.2), DIGIT),
         (cnn, DIGIT),
-        (partial(torchvision_model, "resnet18", (1, 28, 28), 10), (1, 28, 28)),
-        (partial(torchvision_model, "mobilenet_v3_small", (1, 28, 28), 10), (1, 28, 28)),
-        (partial(torchvision_model, "squeezenet1_1", (1, 28, 28), 10), (1, 28, 28)),
+        (partial(torchvision_model, "resnet18", DIGIT, 10), DIGIT),
+        (partial(torchvision_model, "mobilenet_v3_small", DIGIT, 10), DIGIT),
+        (partial(torchvision_model, "squeezenet1_1", DIGIT, 10), DIGIT),
     ],
     ids=["mlp", "dropout", "cnn", "resnet18", "mobilenet_v3_small", "squeezenet1_1"],
 )
@@ -222,13 +222,11 @@ def test_a_network_that_cannot_be_made_again_is_refused_before_it_is_trained() -
 
 def test_pruners_of_one_process_share_nothing() -> None:
     """torch-pruning keeps its groups in default arguments that outlive a pruner."""
-    shape = (1, 28, 28)
-    make = partial(torchvision_model, "mobilenet_v3_small", shape, 10)
     torch.manual_seed(0)
-    network = make().eval()
+    network = torchvision_model("mobilenet_v3_small", DIGIT, 10).eval()
     sizes = set()
     for _ in range(2):
         pruned = copy.deepcopy(network)
-        prune_network(pruned, example(shape), ratio=0.25)
+        prune_network(pruned, example(), ratio=0.25)
         sizes.add(num_parameters(pruned))
     assert len(sizes) == 1

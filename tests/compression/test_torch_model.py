@@ -29,6 +29,8 @@ from tests.compression.networks import (
     trained,
 )
 
+# With other files that quantize: a process imports what that needs for seconds.
+pytestmark = pytest.mark.xdist_group("runtimes")
 CALIBRATION = images_and_labels(64, seed=1)[0]
 IMAGES, LABELS = images_and_labels(100, seed=2)
 Prepare = Callable[..., Artifact]

@@ -17,6 +17,7 @@ from bench.serving.model import TrainedModel
 from bench.serving.scenarios import run_accuracy
 from bench.serving.skew import check_skew
 from bench.serving.system_under_test import UnderTest, open_system
+from tests.compression.exports import Exports
 from tests.forked_children import forked_children
 from tests.serving.fakes import InstantSystem
 from tests.serving.made_runs import made_module, made_run, made_task
@@ -98,7 +99,7 @@ def test_the_server_prepares_what_the_training_had_unless_a_fault_is_planted(
     config = config_for(made(tmp_path / "results", task), "http", http=http)
     (tmp_path / "broken").mkdir()
     broken = replace(config, skew=SkewConfig(kind="stale_scaler"))
-    with forked_children():
+    with forked_children(), Exports().once(task):
         sound = checked(config, tmp_path)
         found = checked(broken, tmp_path / "broken")
     assert not sound.found, sound.finding

@@ -20,6 +20,7 @@ from bench.serving.scenarios import run_accuracy
 from bench.serving.sources import TaskSource
 from bench.serving.system_under_test import open_system
 from bench.tasks.input_arrays import as_tensors
+from tests.compression.exports import Exports
 from tests.forked_children import forked_children
 from tests.serving.made_runs import TASKS, made_run, made_task
 
@@ -37,6 +38,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @cache
 def run_of(results: Path, task: str) -> Path:
     return made_task(results, task)
+
+
+@pytest.fixture(scope="module")
+def exports() -> Exports:
+    """A network of each task is exported once, whichever runtime serves it, and how precisely."""
+    return Exports()
 
 
 def config_of(
@@ -93,14 +100,15 @@ CASES = [
 
 @pytest.mark.parametrize(("task", "backend"), CASES)
 def test_the_quality_of_what_is_served_is_that_of_the_network(
-    results: Path, tmp_path: Path, task: str, backend: str
+    results: Path, exports: Exports, tmp_path: Path, task: str, backend: str
 ) -> None:
     if backend == "openvino":
         pytest.importorskip("openvino")
     folder = run_of(results, task)
     config = config_of(folder, backend)
     trained = TrainedModel(folder, config)
-    served = served_quality(config, trained, tmp_path)
+    with exports.once(task):
+        served = served_quality(config, trained, tmp_path)
     assert served == pytest.approx(direct_quality(trained), rel=1e-3)
 
 
@@ -135,16 +143,17 @@ def test_rows_and_tokens_are_served_over_http(
     ],
 )
 def test_a_compressed_model_is_compared_by_the_metric_it_was_trained_to(
-    results: Path, tmp_path: Path, task: str, backend: str, method: str
+    results: Path, exports: Exports, tmp_path: Path, task: str, backend: str, method: str
 ) -> None:
     folder = run_of(results, task)
     config = config_of(folder, backend, method=method)
     trained = TrainedModel(folder, config)
-    artifact = prepared(trained, config, tmp_path / "model")
-    with open_system(config, artifact, trained, tmp_path, tmp_path) as under_test:
-        quality = trained.quality(run_accuracy(under_test.system, len(trained.test))[1])
-    assert quality is not None
-    found = compare_with_uncompressed(config, trained, artifact, quality, tmp_path)
+    with exports.once(task):
+        artifact = prepared(trained, config, tmp_path / "model")
+        with open_system(config, artifact, trained, tmp_path, tmp_path) as under_test:
+            quality = trained.quality(run_accuracy(under_test.system, len(trained.test))[1])
+        assert quality is not None
+        found = compare_with_uncompressed(config, trained, artifact, quality, tmp_path)
     plain = direct_quality(trained)
     metric = {"regression": "rmse", "language": "loss"}[task]
     assert found.quality_metric == metric
