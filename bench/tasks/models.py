@@ -18,7 +18,6 @@ from torch import nn
 from bench.core.checks import require_at_least
 from bench.core.errors import first_line
 from bench.core.suggest import did_you_mean
-from bench.tasks.patches import WhitenedPatches, num_patch_filters
 
 # Stems of torchvision are made for 224 pixels. They would leave too little of an image below this.
 _SMALL_PX = 64
@@ -168,8 +167,9 @@ class Cnn(nn.Sequential):
         layers: list[nn.Module] = []
         if patch_size:
             _require_patches(patch_size, side)
-            layers += _patch_layers(num_channels, patch_size, patch_stride, whitening, norm)
-            num_channels = num_patch_filters(num_channels, patch_size)
+            layers, num_channels = _patch_layers(
+                num_channels, patch_size, patch_stride, whitening, norm
+            )
             side = (side - patch_size) // patch_stride + 1
         for block in range(depth):
             num_filters = width * growth**block
@@ -193,13 +193,16 @@ def _require_patches(size: int, side: int) -> None:
 
 def _patch_layers(
     num_channels: int, size: int, stride: int, whitening: bool, norm: Callable[[int], nn.Module]
-) -> list[nn.Module]:
-    """The layer of patches; learned filters need batch norm, and whitened values do not."""
-    if whitening:
-        return [WhitenedPatches(num_channels, size, stride), nn.ReLU()]
+) -> tuple[list[nn.Module], int]:
+    """The layer of patches and its number of filters; learned ones need batch norm."""
+    # Here, because it imports torch's compiler, which takes a server of other models a second.
+    from bench.tasks.patches import WhitenedPatches, num_patch_filters
+
     num_filters = num_patch_filters(num_channels, size)
+    if whitening:
+        return [WhitenedPatches(num_channels, size, stride), nn.ReLU()], num_filters
     filters = nn.Conv2d(num_channels, num_filters, size, stride, bias=False)
-    return [filters, norm(num_filters), nn.ReLU()]
+    return [filters, norm(num_filters), nn.ReLU()], num_filters
 
 
 def torchvision_model(
