@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, cast
 
+import cpuinfo
 import pynvml
 import pytest
 from codecarbon import emissions_tracker
@@ -34,6 +35,18 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty working directory that is the home directory too."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def processor() -> dict[str, Any]:
+    """What CodeCarbon asks for to identify the processor, which runs a program for a second."""
+    found: dict[str, Any] = cpuinfo.get_cpu_info()
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _the_program_runs_once(processor: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cpuinfo.get_cpu_info", lambda: dict(processor))
 
 
 @pytest.fixture
