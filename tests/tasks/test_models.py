@@ -18,9 +18,9 @@ SHAPES = ((1, 8, 8), (1, 28, 28), (3, 32, 32))
 def check_trains(model: nn.Module, shape: InputShape) -> None:
     torch.manual_seed(0)
     model.train()
-    logits = model(torch.randn(4, *shape))
-    assert logits.shape == (4, 7)
-    cross_entropy(logits, torch.tensor([0, 1, 2, 3])).backward()  # type: ignore[no-untyped-call]
+    logits = model(torch.randn(2, *shape))
+    assert logits.shape == (2, 7)
+    cross_entropy(logits, torch.tensor([0, 1])).backward()  # type: ignore[no-untyped-call]
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name

@@ -59,7 +59,10 @@ def test_it_says_what_it_is_and_leaves_nothing(tmp_path: Path) -> None:
         assert server.compile_s is None
         assert server.memory_limit is None
         assert server.gone() is None
+        # A new interpreter answers, and neither its imports nor requests leave a line.
+        assert ask(server.url, "POST", "/v1/predict", {"id": 2}).content["outputs"] == [12, -12, 1]
     assert not is_alive(server.pid)
+    assert (tmp_path / "server.log").read_text() == ""
 
 
 def test_the_specification_survives_its_file(tmp_path: Path) -> None:

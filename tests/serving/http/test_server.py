@@ -1,4 +1,4 @@
-"""The application behind a real server: both protocols, and what it refuses."""
+"""The application behind a server: both protocols, and what it refuses."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from tests.serving.http.serving import SHAPE, ask, images, server_spec
 INFER = "/v2/models/model/infer"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _servers_are_forks() -> Iterator[None]:
+    """What a server answers does not depend on the interpreter that it starts in."""
+    with forked_children():
+        yield
+
+
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
     with HttpServer(server_spec(folder, max_batch_size=4), log=folder / "server.log") as server:
         yield server.url
     assert (folder / "server.log").read_text() == ""
-
-
-@pytest.fixture
-def forked() -> Iterator[None]:
-    """For a model of its own, as the server of the other tests is a real process."""
-    with forked_children():
-        yield
 
 
 def tensor(**changes: Any) -> dict[str, Any]:
@@ -186,7 +186,6 @@ def test_a_body_of_unknown_length_is_cut_off(url: str) -> None:
     connection.close()
 
 
-@pytest.mark.usefixtures("forked")
 def test_a_model_that_raises_is_500_and_the_server_stays(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     with HttpServer(server_spec(tmp_path, "raises"), log=log) as server:
@@ -198,7 +197,6 @@ def test_a_model_that_raises_is_500_and_the_server_stays(tmp_path: Path) -> None
     assert "Traceback" in log.read_text()
 
 
-@pytest.mark.usefixtures("forked")
 def test_logits_that_are_no_numbers_are_null_and_minus_infinity_is_one(tmp_path: Path) -> None:
     with HttpServer(server_spec(tmp_path, "not_finite"), log=tmp_path / "log") as server:
         answer = ask(server.url, "POST", "/v1/predict", {"id": 0})
