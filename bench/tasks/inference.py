@@ -37,10 +37,10 @@ class InferenceModel(nn.Module):
         """
         super().__init__()
         self.channels_last = channels_last
-        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.dtype = dtype
         # Convert once here, not for each request.
-        self.network = network.to(dtype=dtype).to(memory_format=self._memory_format).eval()
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(dtype=dtype).to(memory_format=layout).eval()
         self.eval()
 
     @override
@@ -55,8 +55,10 @@ class InferenceModel(nn.Module):
     def _cast(self, inputs: Tensor) -> Tensor:
         if not inputs.is_floating_point():
             return inputs
-        # Only images have channels.
-        layout = self._memory_format if inputs.ndim == _IMAGE_DIMS else torch.contiguous_format
+        # Only images have channels. The layout is no attribute: pickle would name it by some module
+        # that has imported torch, and whoever opens the model would import that module, too.
+        has_channels = self.channels_last and inputs.ndim == _IMAGE_DIMS
+        layout = torch.channels_last if has_channels else torch.contiguous_format
         return inputs.to(dtype=self.dtype, memory_format=layout)
 
 
