@@ -32,7 +32,7 @@ from bench.core.stats.intervals import Estimate, median, share
 from bench.core.stats.ranks import ALPHA, holm
 
 # The columns of the configuration that the statistics read.
-_USED = ("config.price.", "config.scenario.")
+_USED = ("config.price.", "config.scenario.", "config.trainer.num_nodes")
 NO_LABEL = "unlabelled"
 COLUMNS = (
     *KEYS,

@@ -28,7 +28,14 @@ from analysis.page import build, produce
 from analysis.stats.search_cost import search_cost
 from analysis.stats.summary import summarise
 from analysis.tables.tables import summary_tables, write_tables
-from analysis.tables.text_table import Cell, TextTable, escape, to_csv, to_markdown
+from analysis.tables.text_table import (
+    Cell,
+    TextTable,
+    escape,
+    frame_csv,
+    to_csv,
+    to_markdown,
+)
 from bench.config.report import PlotConfig, ReportConfig
 from bench.core.ledger import LEDGER
 from tests.analysis.hostile import set_leaf
@@ -317,3 +324,4 @@ def test_a_formula_is_text_in_heads_and_best_cells() -> None:
     assert to_csv(table).splitlines() == ["'=a,b", "'+1 x *"]
     assert to_markdown(table).splitlines()[4] == "| **+1 x** |"
     assert escape("\x00_\n") == r"\textbackslash{}x00\_ "
+    assert frame_csv(DataFrame({"=a": ["@b"], "c": [-1.0]})) == "'=a,c\n'@b,-1.0\n"
