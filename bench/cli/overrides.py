@@ -147,10 +147,10 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
 def values_of_repeats(config: DictConfig) -> dict[str, Any]:
     """As plain_values(), with seed and repeat 0: the same for all repeats of a configuration."""
     # Before it is resolved, because other keys may refer to the seed.
-    repeats = _without_hydra(config)
+    repeats = config.copy()
     repeats.seed = 0
     repeats.repeat = 0
-    return with_paths(_resolved(repeats))
+    return plain_values(repeats)
 
 
 def resolved_values(config: DictConfig) -> dict[str, Any]:
@@ -159,15 +159,7 @@ def resolved_values(config: DictConfig) -> dict[str, Any]:
     Raises:
         ValueError: A value is missing.
     """
-    return _resolved(_without_hydra(config))
-
-
-def _without_hydra(config: DictConfig) -> DictConfig:
-    """A copy without Hydra's own part, which is most of it."""
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-
-
-def _resolved(without_hydra: DictConfig) -> dict[str, Any]:
+    without_hydra = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     container = OmegaConf.to_container(without_hydra, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}

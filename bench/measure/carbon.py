@@ -118,6 +118,7 @@ def look_up_processor() -> None:
     else:
         hardware_cache.get_cached_tdp(cpu)  # type: ignore[no-untyped-call]
         os.environ[_PROCESSOR] = json.dumps([kernel_name, util.detect_cpu_model()])
+    processor_tdp_w(kernel_name)  # for the meters of those processes
     _looked_up = kernel_name
 
 
