@@ -86,7 +86,7 @@ def read_conf(path: Path) -> ConfFile:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        root = _composed(text)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     lines = text.splitlines()
@@ -98,7 +98,7 @@ def read_conf(path: Path) -> ConfFile:
         head=_head(lines),
         is_global=_GLOBAL in lines,
         defaults=entries,
-        keys=list(_keys(pairs_of_keys, text, lines, "")),
+        keys=list(_keys(pairs_of_keys, lines, "")),
         touches=frozenset(
             (
                 *(entry.group for entry in entries if entry.overrides),
@@ -106,20 +106,6 @@ def read_conf(path: Path) -> ConfFile:
             )
         ),
     )
-
-
-def _composed(text: str) -> Any:
-    """The nodes of a file, by libyaml where PyYAML has it: it takes a tenth of the time.
-
-    Its errors say less, so that a file with one is read again.
-
-    Raises:
-        yaml.YAMLError: The file is not YAML.
-    """
-    try:
-        return yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError:
-        return yaml.compose(text, Loader=yaml.SafeLoader)
 
 
 def _nested_pairs(node: Any, *names: str) -> list[Any]:
@@ -167,22 +153,24 @@ def _is_internal(option: str) -> bool:
     return option in _INTERNAL or option.endswith("_schema")
 
 
-def _keys(pairs: Sequence[Any], text: str, lines: Sequence[str], above: str) -> Iterator[Key]:
+def _keys(pairs: Sequence[Any], lines: Sequence[str], above: str) -> Iterator[Key]:
     for key, value in pairs:
         name = f"{above}{key.value}"
         comment = _comment(lines, key.start_mark.line, value)
         if isinstance(value, yaml.MappingNode) and value.value:
             yield Key(name=name, value=None, comment=comment)
-            yield from _keys(value.value, text, lines, f"{name}.")
+            yield from _keys(value.value, lines, f"{name}.")
         else:
-            yield Key(name=name, value=_source_text(value, text), comment=comment)
+            yield Key(name=name, value=_source_text(value), comment=comment)
 
 
-def _source_text(value: Any, text: str) -> str:
+def _source_text(value: Any) -> str:
     """A value in the form that a command line takes: without spaces and line breaks."""
     if isinstance(value, yaml.ScalarNode):
         return str(value.value).strip() or "''"
-    return "".join(text[value.start_mark.index : value.end_mark.index].split())
+    mark = value.start_mark
+    written = mark.buffer[mark.pointer : value.end_mark.pointer] if mark.buffer else ""
+    return "".join(written.split())
 
 
 def _comment(lines: Sequence[str], line: int, value: Any) -> str:

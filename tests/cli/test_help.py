@@ -12,7 +12,6 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -113,25 +112,6 @@ def test_every_file_is_an_option_of_some_command() -> None:
     for path in CONF.glob("*/*.yaml"):
         if path.parent.name not in ("hydra", "energy_source"):  # sources are those of the meters
             assert f"{path.parent.name}={path.stem}" in shown
-
-
-@pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
-def test_keys_are_read_with_their_comments_as_a_command_line_takes_them(
-    loader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By libyaml, and by PyYAML alone, where it was built without."""
-    chosen = getattr(yaml, loader, yaml.SafeLoader)
-    monkeypatch.setattr(yaml, "CSafeLoader", chosen, raising=False)
-    text = "a: [1, 2]  # é\n# 🙂\nb: [🙂,\n  [2, 3]]\nc:  # d\n  e: ''  # f\n  g: {}\n"
-    (tmp_path / "own.yaml").write_text(text)
-    keys = [(key.name, key.value, key.comment) for key in read_conf(tmp_path / "own.yaml").keys]
-    assert keys == [
-        ("a", "[1,2]", "é"),
-        ("b", "[🙂,[2,3]]", "🙂"),
-        ("c", None, "d"),
-        ("c.e", "''", "f"),
-        ("c.g", "{}", ""),
-    ]
 
 
 def examples(module: str) -> list[list[str]]:
