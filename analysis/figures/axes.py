@@ -49,8 +49,8 @@ class Panel:
 
     Attributes:
         figure: What is drawn on.
-        height_in: What it needs, of its axes and of its legend.
-        later: What depends on its height, which is known when all panels are drawn.
+        height_in: The height that its axes, its legend and its title need.
+        later: What to do once all panels are drawn, so that the height of each is known.
     """
 
     figure: SubFigure
@@ -71,7 +71,7 @@ def drawing_on(panel: Panel) -> Iterator[None]:
         _PANEL.reset(token)
 
 
-def with_height(function: Callable[[], None]) -> None:
+def once_height_is_known(function: Callable[[], None]) -> None:
     """Do what depends on the height of a figure: now, or once the panel has its height."""
     panel = _PANEL.get()
     if panel is None:
@@ -181,7 +181,7 @@ def _thinned(values: list[float], most: int) -> list[float]:
 
 def finished(figure: Canvas, handles: Sequence[Artist], words: str, width: Width) -> Canvas:
     """Choose the units of the axes, add the legend, and keep the words for the caption."""
-    with_height(lambda: fit_units(figure.axes))
+    once_height_is_known(lambda: fit_units(figure.axes))
     legend_below(figure, handles, width)
     set_caption(figure, words)
     return figure

@@ -17,7 +17,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 from pandas import DataFrame, concat
 
-from analysis.figures.axes import with_height, wrapped
+from analysis.figures.axes import once_height_is_known, wrapped
 from analysis.figures.marks import dot, write_beside
 from analysis.figures.style import COLOURS
 from bench.core.arrays import Floats
@@ -76,7 +76,7 @@ def draw_letters(
     letters = [*_OF_FRONT[: len(front)], *_OF_OTHERS[: len(few)]]
     colours = [COLOURS[0]] * min(len(front), MOST_LETTERS) + [_GREY] * len(few)
     texts = letters if values is None else [values[row["configuration"]] for row in named]
-    with_height(lambda: _write(axes, concat([front, others]), named, texts, colours))
+    once_height_is_known(lambda: _write(axes, concat([front, others]), named, texts, colours))
     if values is not None:
         return []
     by_name = {row["configuration"]: each for row, each in zip(named, letters, strict=True)}

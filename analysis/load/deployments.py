@@ -81,7 +81,7 @@ def deployments(runs: DataFrame) -> Iterator[Deployment]:
     )
     objectives = column(runs, "config.policy.objective").astype(object)
     hosts = column(runs, "host.cpu_name").astype(object).fillna("")
-    for place, row in enumerate(runs.reindex(columns=list(_FACTS)).to_dict("records")):
+    for place, row in enumerate(runs[list(_FACTS)].to_dict("records")):
         objective = objectives.iloc[place]
         cost_usd, num_errors = _known(costs.iloc[place]), errors.iloc[place]
         yield Deployment(

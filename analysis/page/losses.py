@@ -120,6 +120,7 @@ def _is_difference(ratio: Estimate, least_frac: float) -> bool:
 
 def _by_configuration(group: DataFrame, values: Floats | Series) -> dict[str, Floats]:
     """The known values of each configuration that has any."""
-    known = Series(np.asarray(values, dtype=np.float64), index=group.index).dropna()
-    parts = known.groupby(group["configuration"])
+    floats = np.asarray(values, dtype=np.float64)
+    is_known = ~np.isnan(floats)
+    parts = Series(floats[is_known]).groupby(group["configuration"].to_numpy()[is_known])
     return {str(name): np.asarray(part, dtype=np.float64) for name, part in parts}

@@ -60,7 +60,7 @@ class TableColumn:
 
     @property
     def needs(self) -> str | None:
-        """The column without which runs lack the quantity; None if its absence decides nothing."""
+        """The column that runs with the quantity must have; None if it follows from several."""
         return None if self.metric is None or self.statistic != "per_run" else self.metric.path
 
     @property

@@ -32,6 +32,7 @@ _EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")
 # Those of bench.maintain say so in their name.
 MAINTAINING = [name for name in _EXPERIMENTS if name.startswith("maintain_")]
 EXPERIMENTS = [name for name in _EXPERIMENTS if name not in MAINTAINING]
+OPTIONAL = ("timm", "transformers")
 
 
 def rows_of(*groups: str) -> list[tuple[str, ...]]:
@@ -45,7 +46,9 @@ def rows_of(*groups: str) -> list[tuple[str, ...]]:
 
 
 def names_of(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    """What needs an optional library comes last, where no other option is skipped with it."""
+    names = (path.stem for path in (CONF / group).glob("*.yaml"))
+    return sorted(names, key=lambda name: (name in OPTIONAL, name))
 
 
 # Loggers of extras are refused by name where the extra is missing: tests/cli/test_train_command.py.
@@ -78,7 +81,6 @@ NEEDS = {
     "optimizer=custom": ["optimizer._target_=torch.optim.RMSprop"],
 }
 SHAPES = {"digits": (1, 8, 8), "fashion_mnist": (1, 28, 28), "mnist": (1, 28, 28)}
-OPTIONAL = ("timm", "transformers")
 READ_ONCE, IS_GLOBAL = cache(read_conf), cache(is_global)
 
 

@@ -109,9 +109,11 @@ def of_python_batch() -> Exports:
 def test_a_model_whose_batch_size_became_a_constant_is_refused(
     of_python_batch: Exports, tmp_path: Path, runtime: str
 ) -> None:
+    torch.manual_seed(0)
+    network = PythonBatch().eval()
     with of_python_batch.once("batch"), pytest.raises(CompressionRefused) as caught:
         prepare(
-            PythonBatch().eval,
+            lambda: network,
             combination(runtime, "none", "cpu"),
             channels_last=False,
             calibration=CALIBRATION[:4],
@@ -173,11 +175,12 @@ def test_int8_is_smaller_and_both_hold_no_file_but_the_models(made: Made) -> Non
 
 def test_int8_of_a_model_that_is_mostly_weights_is_about_a_quarter(tmp_path: Path) -> None:
     sizes, exports = {}, Exports()
+    network = Mlp(SHAPE, NUM_CLASSES, width=256, depth=2).eval()
     for method in ("none", "int8_static"):
         (tmp_path / method).mkdir()
         with exports.once("mlp"):
             sizes[method] = prepare(
-                lambda: Mlp(SHAPE, NUM_CLASSES, width=256, depth=2).eval(),
+                lambda: network,
                 combination("onnxruntime", method, "cpu"),
                 channels_last=False,
                 calibration=CALIBRATION[:4],

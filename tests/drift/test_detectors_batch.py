@@ -14,7 +14,7 @@ from bench.drift.samples import Floats as Singles
 from tests.drift.detecting import ALPHA, first_alarm, reference_of, served_of, start
 
 REFERENCE, WINDOW, WINDOWS = 200, 100, 25
-STREAMS = 30
+STREAMS = 50
 # Exceeded with a probability below 0.0005 if alpha holds; benchmarks/drift_power.py has 200.
 MOST = int(binom.isf(0.0005, STREAMS, ALPHA))
 

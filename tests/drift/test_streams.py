@@ -206,6 +206,7 @@ def test_an_impossible_stream_is_refused(
         (made_source(LABELS.astype(np.int32)), "samples.labels must be an array of int64"),
         (made_source(LABELS, num_classes=2), "labels must be classes below num_classes=2, or -1"),
         (made_source(LABELS, ids=LABELS), "samples.ids has an id twice"),
+        (made_source(LABELS, ids=LABELS[:, None]), "samples.ids has an id twice"),
         (made_source(LABELS, known_after=LABELS - 1), "known_after must not be negative"),
         (made_source(LABELS, known_after=LABELS[:9]), "known_after must be an array of int64 with"),
         (

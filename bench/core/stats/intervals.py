@@ -195,7 +195,7 @@ def finite(value: float) -> float | None:
 
 def middle_of(values: Sequence[float] | Floats) -> float:
     """The median of at least one value, none of them NaN: of a few, quicker than numpy's."""
-    return float(statistics.median(np.asarray(values).tolist()))
+    return float(statistics.median(np.asarray(values).tolist())) + 0.0  # no -0.0
 
 
 def _checked(values: Sequence[float] | Floats) -> Floats:

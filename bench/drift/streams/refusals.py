@@ -138,7 +138,7 @@ def require_pool(owner: str, pool: Any) -> None:
             f"{owner}: feature_names has {len(pool.feature_names)} names for "
             f"{samples.features[0].size} columns"
         )
-    if (np.diff(np.sort(samples.ids)) == 0).any():
+    if (np.diff(np.sort(samples.ids, axis=None)) == 0).any():
         raise ValueError(f"{owner}: samples.ids has an id twice; each sample needs its own")
     if num and not (samples.labels.min() >= UNKNOWN and samples.labels.max() < pool.num_classes):
         raise ValueError(

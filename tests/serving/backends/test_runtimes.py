@@ -260,7 +260,7 @@ def test_a_model_opens_in_another_process(
     ]
     # It has seen neither the models nor their classes; it imports without garbage collections.
     with own_fork_server():
-        get_context("forkserver").set_forkserver_preload(server_modules(["torch._dynamo"]))
+        get_context("forkserver").set_forkserver_preload(server_modules([]))
         process = get_context("forkserver").Process(target=save_logits, args=(tmp_path, opened))
         process.start()
         process.join(timeout=120)
