@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from multiprocessing import util
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
@@ -53,7 +54,9 @@ def _receive(file: Any) -> Inherited:
 
 def report_parent(sender: Connection) -> None:
     """Send the id of the process that forked this one."""
-    sender.send(os.getppid())
+    # A command that is interrupted while its fork server imports does not wait for the answer.
+    with suppress(BrokenPipeError):
+        sender.send(os.getppid())
 
 
 def begin_job(

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from bench.core.lock import measuring_lock
+from bench.launch.child import report_parent
 from bench.launch.isolation import Ending, ForkServer
 from bench.launch.server import COMMAND_PID, NotStarted
 from bench.launch.stopping import Stopped
@@ -31,6 +32,17 @@ def run(server: ForkServer, job: str, argument: Any, log: Path) -> tuple[Ending,
     messages: list[Any] = []
     ending = server.run(f"tests.launch.jobs:{job}", argument, log=log, on_message=messages.append)
     return ending, messages
+
+
+def test_a_command_that_is_interrupted_while_its_server_imports_leaves_no_traceback() -> None:
+    """By then, nobody waits for the process that the server forks once it has its imports."""
+    context = multiprocessing.get_context("forkserver")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=report_parent, args=(sender,))
+    receiver.close()
+    process.start()
+    process.join()
+    assert process.exitcode == 0  # 1 after an exception
 
 
 def test_each_job_runs_in_a_process_of_its_own_and_sends_messages(
