@@ -206,10 +206,10 @@ def legend_below(figure: Canvas, handles: Sequence[Artist], width: Width) -> Non
 
 def _grow(figure: Canvas, by_in: float) -> None:
     panel = _PANEL.get()
-    if isinstance(figure, Figure):
-        figure.set_figheight(figure.get_figheight() + by_in)
-    elif panel is not None:
+    if panel is not None:
         panel.height_in += by_in
+    elif isinstance(figure, Figure):
+        figure.set_figheight(figure.get_figheight() + by_in)
 
 
 def many(number: int) -> bool:

@@ -22,7 +22,7 @@ REGRET, PAYS_FROM = "maintenance.regret_usd", "maintenance.pays_from_usd"
 # Why the regret of a run is unknown; empty if it is known.
 UNKNOWN_REGRET = "unknown_regret"
 _PER_1000 = 1_000
-# Of the hundreds of columns, those that a deployment is told by as they are.
+# The columns that a Deployment takes as they are; a run has hundreds.
 _FACTS = (
     *("run_id", "started_utc", "status", "seed", "repeat", STREAM),
     *("maintenance.policy", "maintenance.regret_reason"),

@@ -12,28 +12,19 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from omegaconf import (
-    AnyNode,
-    BooleanNode,
-    DictConfig,
-    EnumNode,
-    FloatNode,
-    IntegerNode,
-    ListConfig,
-    StringNode,
-)
+import omegaconf
 from omegaconf.base import Metadata, Node
 
 # The nodes that are nearly all of a configuration.
 _KINDS = {
-    AnyNode,
-    BooleanNode,
-    DictConfig,
-    EnumNode,
-    FloatNode,
-    IntegerNode,
-    ListConfig,
-    StringNode,
+    omegaconf.AnyNode,
+    omegaconf.BooleanNode,
+    omegaconf.DictConfig,
+    omegaconf.EnumNode,
+    omegaconf.FloatNode,
+    omegaconf.IntegerNode,
+    omegaconf.ListConfig,
+    omegaconf.StringNode,
 }
 
 
